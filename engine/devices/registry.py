@@ -1,0 +1,44 @@
+"""The one place that turns a device name into a device."""
+
+from __future__ import annotations
+
+import torch
+
+from dreamscope.engine.devices.base import ITEM_BYTES, Device, DType
+from dreamscope.engine.devices.cpu import CpuDevice
+from dreamscope.engine.devices.cuda import CudaDevice
+from dreamscope.engine.errors import DeviceUnavailable
+
+DEVICES = ("auto", "cpu", "cuda")
+DTYPES = ("auto", *ITEM_BYTES)
+
+
+def open_device(name: str = "auto", dtype: str = "auto", threads: int | None = None) -> Device:
+    """Open `auto` (a CUDA card if there is one, else the CPU), `cpu` or `cuda`.
+
+    `dtype` `auto` is float32 on the CPU, and on a card bfloat16 where it is native, else float16. `threads`
+    bounds the CPU threads of one operation for the whole process. Raises `DeviceUnavailable`.
+    """
+    if name not in DEVICES:
+        raise DeviceUnavailable(f"Unknown device {name!r}; one of {', '.join(DEVICES)}.", "device")
+    if dtype not in DTYPES:
+        raise DeviceUnavailable(f"Unknown dtype {dtype!r}; one of {', '.join(DTYPES)}.", "dtype")
+    if threads is not None:
+        if threads < 1:
+            raise DeviceUnavailable(f"threads must be at least 1, not {threads}.", "threads")
+        torch.set_num_threads(threads)
+    has_card = torch.cuda.is_available()
+    if name == "cuda" and not has_card:
+        built = torch.version.cuda
+        raise DeviceUnavailable(
+            f"No usable CUDA card: this PyTorch is built for {f'CUDA {built}' if built else 'the CPU only'}. "
+            "Install a CUDA build of PyTorch and check `nvidia-smi`, or use --device cpu.",
+            "device",
+        )
+    if name == "cpu" or not has_card:
+        return CpuDevice(_resolved(dtype, "float32"))
+    return CudaDevice(_resolved(dtype, "bfloat16" if torch.cuda.is_bf16_supported(False) else "float16"))
+
+
+def _resolved(dtype: str, default: DType) -> DType:
+    return default if dtype == "auto" else dtype  # type: ignore[return-value]

@@ -1,0 +1,56 @@
+"""Coordinates and sizes to decoder rows and back.
+
+The decoders read the residual stream before the final norm, at the position whose logits chose the token.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dreamscope.engine.devices.base import Array, Device
+from dreamscope.engine.models.layers import Linear, Mlp, linear, mlp
+
+
+@dataclass(frozen=True, slots=True)
+class RegionWeights:
+    """`region.coord_features` `[1, F/2]`, `region.size_features` `[2, F/2]`, encoders and decoders."""
+
+    coord_features: Array
+    coord_encoder: Linear
+    coord_decoder: Mlp
+    size_features: Array
+    size_encoder: Linear
+    size_decoder: Mlp
+
+
+def encode_coords(device: Device, weights: RegionWeights, values: NDArray[np.float32]) -> Array:
+    """Coordinates `[n]`, fractions of the image, to rows `[n, D]`."""
+    features = _fourier(device, values.reshape(-1, 1), weights.coord_features)
+    return linear(device, features, weights.coord_encoder)
+
+
+def encode_sizes(device: Device, weights: RegionWeights, values: NDArray[np.float32]) -> Array:
+    """Sizes `[n, 2]` as (width, height), fractions of the image, to rows `[n, D]`."""
+    features = _fourier(device, values.reshape(-1, 2), weights.size_features)
+    return linear(device, features, weights.size_encoder)
+
+
+def decode_coords(device: Device, weights: RegionWeights, hidden: Array) -> Array:
+    """Residual streams `[..., D]` to bin logits `[..., bins]`."""
+    return mlp(device, hidden, weights.coord_decoder)
+
+
+def decode_sizes(device: Device, weights: RegionWeights, hidden: Array) -> Array:
+    """Residual streams `[..., D]` to bin logits `[..., 2, bins]`: width, then height."""
+    both = mlp(device, hidden, weights.size_decoder)
+    return device.reshape(both, (*both.shape[:-1], 2, both.shape[-1] // 2))
+
+
+def _fourier(device: Device, values: NDArray[np.float32], features: Array) -> Array:
+    """`[n, k]` to `[n, F]`: cosines, then sines, of `(2 pi x) @ features`. Rounds x to the compute dtype."""
+    angle = device.matmul(device.array(values) * (2 * math.pi), features)
+    return device.concat((device.cos(angle), device.sin(angle)), 1)

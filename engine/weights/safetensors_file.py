@@ -1,0 +1,86 @@
+"""Reads a safetensors file lazily: the header now, each tensor when asked for.
+
+Only numpy, so that bfloat16 reaches every backend as bits; the file is memory-mapped, so a tensor costs
+memory only once it is copied.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dreamscope.engine.devices.base import Stored
+from dreamscope.engine.errors import WeightsInvalid, WeightsNotFound
+
+STORED_DTYPES: dict[str, Any] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype("<u2")}
+_LONGEST_HEADER = 100_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTensor:
+    """One tensor of a file. `read` gives float32, float16, or bfloat16 as uint16 bit patterns."""
+
+    name: str
+    stored: Stored
+    shape: tuple[int, ...]
+    begin: int
+    end: int
+    data: NDArray[np.uint8]
+    """The whole file, read only."""
+
+    @property
+    def nbytes(self) -> int:
+        """Size in the file."""
+        return self.end - self.begin
+
+    def read(self) -> NDArray[Any]:
+        """A read-only view in the stored form."""
+        return self.data[self.begin : self.end].view(STORED_DTYPES[self.stored]).reshape(self.shape)
+
+
+def open_safetensors(path: str | Path) -> dict[str, StoredTensor]:
+    """The float tensors of a file by name; tensors of other dtypes are left out.
+
+    Raises `WeightsNotFound` if there is no such file and `WeightsInvalid` if it is damaged or cut short.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise WeightsNotFound(f"There is no weights file {file}.")
+    length = file.stat().st_size
+    if length < 8:
+        raise WeightsInvalid(f"{file} is not a safetensors file: it has {length} bytes.")
+    data = np.memmap(file, np.uint8, mode="r")
+    (header_length,) = struct.unpack("<Q", data[:8].tobytes())
+    if header_length > min(_LONGEST_HEADER, length - 8):
+        raise WeightsInvalid(f"{file} is not a safetensors file, or its download was cut short.")
+    try:
+        header = json.loads(data[8 : 8 + header_length].tobytes())
+        entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
+        return {
+            name: _tensor(file, name, entry, 8 + header_length, data)
+            for name, entry in entries.items()
+            if entry["dtype"] in STORED_DTYPES
+        }
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WeightsInvalid(f"{file} has a damaged header: {error!r}.") from None
+
+
+def _tensor(
+    file: Path, name: str, entry: dict[str, Any], offset: int, data: NDArray[np.uint8]
+) -> StoredTensor:
+    shape = tuple(int(size) for size in entry["shape"])
+    begin, end = (offset + int(position) for position in entry["data_offsets"])
+    itemsize = STORED_DTYPES[entry["dtype"]].itemsize
+    if end > len(data):
+        raise WeightsInvalid(
+            f"{file} is cut short: {name} should end at byte {end} of {len(data)}. Download it again."
+        )
+    if begin < offset or end - begin != int(np.prod(shape, dtype=np.int64)) * itemsize:
+        raise WeightsInvalid(f"{file} is damaged: {name} of shape {shape} has {end - begin} bytes.")
+    return StoredTensor(name, cast(Stored, entry["dtype"]), shape, begin, end, data)

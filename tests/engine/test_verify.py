@@ -1,0 +1,154 @@
+"""The golden sets pass, and a model that is a little wrong does not."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dreamscope.engine.devices.torch_ops import TorchDevice
+from dreamscope.engine.verify.__main__ import main
+from dreamscope.engine.verify.report import close, identical
+
+GOLDEN = Path(__file__).parents[1] / "data/golden/moondream2"
+SETS = ("grid8_gqa", "grid27")
+
+
+def _lines(output: str) -> dict[str, tuple[str, str]]:
+    """Name to (error, verdict)."""
+    rows = [line.split() for line in output.splitlines() if line.startswith("  ")]
+    return {row[0]: (row[1], row[2]) for row in rows}
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_golden_sets_pass(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(GOLDEN / name)]) == 0
+    output = capsys.readouterr().out
+    lines = _lines(output)
+    assert {verdict for _, verdict in lines.values()} == {"ok", "skip"}
+    golden = json.loads((GOLDEN / name / "golden.json").read_text(encoding="utf-8"))
+    skipped = {line for line, (_, verdict) in lines.items() if verdict == "skip"}
+    assert skipped == {"unit.remove_outlier_points", "unit.int4"} | {
+        f"case.{case['id']}"
+        for case in golden["cases"]
+        if case["skill"] == "detect_gaze" or case.get("variant")
+    }
+    for case in golden["cases"]:
+        if f"case.{case['id']}" not in skipped:
+            assert lines[f"case.{case['id']}.result"] == ("identical", "ok")
+    for image in golden["images"]:
+        for quantity in ("tiling", "crops_sha256", "crops_probe", "vision_out", "pooled", "embed"):
+            assert lines[f"image.{image}.{quantity}"][1] == "ok"
+    assert output.splitlines()[-1] == f"{len(lines) - len(skipped)} ok, 0 failed, {len(skipped)} skipped"
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(GOLDEN / "grid8_gqa", tmp_path / "set"))
+
+
+def _edit_tensor(path: Path, key: str, change: Callable[[np.ndarray], None]) -> None:
+    """Change one bfloat16 tensor of a safetensors file in place, as bit patterns."""
+    data = bytearray(path.read_bytes())
+    length = int.from_bytes(data[:8], "little")
+    entry = json.loads(data[8 : 8 + length])[key]
+    begin, end = (8 + length + offset for offset in entry["data_offsets"])
+    values = np.frombuffer(data[begin:end], np.uint16).copy()
+    change(values)
+    data[begin:end] = values.tobytes()
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("key", "first_wrong"),
+    [
+        ("model.vision.blocks.1.mlp.fc1.weight", "image.small.vision_out"),
+        ("model.vision.proj_mlp.fc2.bias", "image.small.embed"),
+        ("model.text.blocks.2.attn.proj.weight", "image.small.prefix_hidden"),
+        ("model.text.lm_head.bias", "case.caption_short.prompt0.logits"),
+        ("model.region.size_decoder.fc2.weight", "unit.region.size_logits"),
+        ("model.region.coord_features", "unit.coord.embed"),
+    ],
+)
+def test_a_perturbed_weight_fails(
+    copied: Path, key: str, first_wrong: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def flip(values: np.ndarray) -> None:
+        values[0] ^= 0x8040  # sign and the top mantissa bit of one number
+
+    _edit_tensor(copied / "weights.safetensors", key, flip)
+    assert main([str(copied), "--quiet"]) == 1
+    failed = [name for name, (_, verdict) in _lines(capsys.readouterr().out).items() if verdict == "FAIL"]
+    assert failed[0] == first_wrong
+
+
+def test_a_wrong_epsilon_fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("dreamscope.engine.devices.torch_ops.LAYER_NORM_EPS", 1e-6)
+    assert main([str(GOLDEN / "grid8_gqa"), "--quiet"]) == 1
+    failed = {name.rpartition(".")[2] for name in _lines(capsys.readouterr().out)}
+    assert {"embed", "prefix_hidden", "step_logits"} & failed
+
+
+def test_a_wrong_gelu_fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(TorchDevice, "gelu", lambda self, x: torch.nn.functional.gelu(x))
+    assert main([str(GOLDEN / "grid8_gqa"), "--quiet"]) == 1
+    assert "image.small.vision_out" in _lines(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("path", "change", "wrong"),
+    [
+        (("units", "stream", 0, "chunks", 0), "Then ", "unit.stream.0.chunks"),
+        (("units", "grounding", 0, "grounding", 0, "end_idx"), 17, "unit.grounding.0"),
+        (("units", "tiling", 2, 2), 4, "unit.tiling"),
+        (("images", "large", "crops_sha256"), "0", "image.large.crops_sha256"),
+        (("cases", 0, "token_ids", 3), 1, "case.caption_short.token_ids"),
+        (("cases", 7, "reasoning_coord_bins", 0), 5, "case.reason_a.reasoning_coord_bins"),
+        (("cases", 13, "step_argmax", 0), 6, "case.point_a.step_argmax"),
+        (("cases", 16, "result", "objects", 0, "x_min"), 0.978741429746151, "case.detect_a.result"),
+        (("cases", 2, "stop"), "max_tokens", "case.caption_long.stop"),
+        (("cases", 3, "prompts", 0, "end_pos"), 97, "case.query.prompt0.end_pos"),
+    ],
+)
+def test_every_exact_field_counts(
+    copied: Path, path: tuple[str | int, ...], change: object, wrong: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    golden = json.loads((copied / "golden.json").read_text(encoding="utf-8"))
+    place = golden
+    for step in path[:-1]:
+        place = place[step]
+    assert place[path[-1]] != change
+    place[path[-1]] = change
+    (copied / "golden.json").write_text(json.dumps(golden), encoding="utf-8")
+    assert main([str(copied), "--quiet"]) == 1
+    assert list(_lines(capsys.readouterr().out)) == [wrong]
+
+
+def test_what_is_not_a_golden_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path)]) == 2
+    assert "no golden.json" in capsys.readouterr().err
+    (tmp_path / "golden.json").write_text('{"model": "moondream9"}', encoding="utf-8")
+    assert main([str(tmp_path)]) == 2
+    assert "'moondream9'; this build checks 'moondream2'" in capsys.readouterr().err
+
+
+def test_comparison_rules() -> None:
+    inf, nan = np.inf, np.nan
+    assert close("x", np.array([1.0, -inf]), np.array([1.001, -inf]), 0.01).status == "ok"
+    assert close("x", np.array([1.0]), np.array([1.1]), 0.01).status == "FAIL"
+    for actual, expected in (
+        ([nan], [1.0]),
+        ([1.0], [nan]),
+        ([nan], [nan]),
+        ([-inf], [0.0]),
+        ([0.0], [-inf]),
+    ):
+        assert close("x", np.array(actual), np.array(expected), 1e9).status == "FAIL"
+    assert close("x", np.ones(3), np.ones(2), 1.0).status == "FAIL"
+    assert identical("x", np.arange(3), np.arange(3)).line().split() == ["x", "identical", "ok"]
+    assert "got 'a', expected 'b'" in identical("x", "a", "b").line()
