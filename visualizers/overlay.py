@@ -1,0 +1,52 @@
+"""A result as one SVG file: the marks, over the image where it is given."""
+
+from __future__ import annotations
+
+import base64
+import re
+
+import svgwrite
+from svgwrite.image import Image
+
+from dreamscope.engine.wire import Result
+from dreamscope.visualizers import words
+from dreamscope.visualizers.boxes import draw_box
+from dreamscope.visualizers.escape import clean, inert
+from dreamscope.visualizers.geometry import View, number
+from dreamscope.visualizers.marks import BoxMark, Marks, PointMark, marks_of
+from dreamscope.visualizers.points import draw_point
+
+_DATA_URI = re.compile(r"data:image/(png|jpeg|webp|gif);base64,[A-Za-z0-9+/]+={0,2}")
+
+
+def overlay(
+    result: Result, size: tuple[int, int], name: str = "", family: int = 0, image: str | None = None
+) -> str:
+    """A standalone SVG document of `result` on an image of `size` pixels (width, height).
+
+    `name` is what point and detect looked for; `image` a data URI from `data_uri`, embedded below the marks.
+    Stroke and label sizes scale with the file. Raises `ValueError` if `image` is no image data URI, so that
+    the file never refers to anything outside itself.
+    """
+    if image is not None and not _DATA_URI.fullmatch(image):
+        raise ValueError("An embedded image is a base64 data URI of a PNG, JPEG, WebP or GIF.")
+    view = View.still(size)
+    drawing = svgwrite.Drawing(
+        size=(f"{size[0]}px", f"{size[1]}px"), viewBox=view.view_box, debug=False, role="img"
+    )
+    marks = marks_of(result, Marks(view, name, family))
+    drawing.set_desc(title=clean(words.picture_name(name, len({mark.ground for mark in marks}))))
+    if image is not None:
+        place = (number(view.bounds.width), number(view.bounds.height))
+        drawing.add(Image(image, insert=("0", "0"), size=place, debug=False))
+    for mark in marks:
+        if isinstance(mark, BoxMark):
+            drawing.add(draw_box(mark, view, fixed_strokes=False))
+        elif isinstance(mark, PointMark):
+            drawing.add(draw_point(mark, view))
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{inert(drawing.tostring())}\n'
+
+
+def data_uri(encoded: bytes, media_type: str) -> str:
+    """The bytes of an image file as a data URI, `media_type` such as `image/png`."""
+    return f"data:{media_type};base64,{base64.b64encode(encoded).decode('ascii')}"

@@ -1,0 +1,85 @@
+"""Points as SVG: a 10 px disc exactly on the place, its number on a tag beside it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dreamscope.visualizers import svg
+from dreamscope.visualizers.geometry import View, number
+from dreamscope.visualizers.labels import DOT_RADIUS, HALO, TAG_TEXT, Label
+from dreamscope.visualizers.marks import CentreMark, PointMark
+from dreamscope.visualizers.palette import DARK, Colour
+
+TARGET_RADIUS = 12.0
+CORNER = 5.0
+SHADE = 1.0
+SHADE_OPACITY = 0.28
+
+
+def draw_point(mark: PointMark, view: View, entering: bool = False) -> Any:
+    """The `<g class="mark point">` of one point."""
+    outer, shape, body = frame(mark, "mark point", view, entering)
+    if mark.label.leader:
+        shape.elements.insert(1, leader(mark.label, mark.colour))
+    body.add(svg.circle(DOT_RADIUS + HALO + SHADE, **shade()))
+    body.add(svg.circle(DOT_RADIUS + HALO, class_="halo", fill=mark.colour.halo))
+    body.add(svg.circle(DOT_RADIUS, class_="dot", fill=mark.colour.fill))
+    shape.add(tag(mark.label, mark.colour, TAG_TEXT))
+    return outer
+
+
+def draw_centre(mark: CentreMark, view: View, entering: bool = False) -> Any:
+    """The `<g class="mark centre">` of a box that is still being decoded."""
+    outer, _, body = frame(mark, "mark centre", view, entering)
+    body.add(svg.circle(DOT_RADIUS, fill="none", stroke=mark.colour.halo, stroke_width=4))
+    body.add(svg.circle(DOT_RADIUS, fill="none", stroke=mark.colour.fill, stroke_width=2))
+    return outer
+
+
+def frame(mark: PointMark | CentreMark, name: str, view: View, entering: bool) -> tuple[Any, Any, Any]:
+    """The nested groups of a mark at a place: position, size on screen (`--k`), animated body."""
+    x, y = view.point(mark.x, mark.y)
+    outer = svg.group(
+        transform=f"translate({number(x)} {number(y)})",
+        **attributes(mark.ground, mark.key, name, mark.colour, entering),
+    )
+    shape = outer.add(svg.group(class_="mark-shape", transform=f"scale({number(view.unit)})"))
+    shape.add(svg.circle(TARGET_RADIUS, class_="target", fill="none", pointer_events="all"))
+    return outer, shape, shape.add(svg.group(class_="mark-body"))
+
+
+def attributes(ground: str, key: str, name: str, colour: Colour, entering: bool) -> dict[str, str]:
+    """The attributes that every mark's outer group carries."""
+    return {
+        "class_": f"{name} enter" if entering else name,
+        "data_ground": ground,
+        "data_key": key,
+        "style": f"--c:{colour.fill};--halo:{colour.halo}",
+    }
+
+
+def tag(label: Label, colour: Colour, size: float) -> Any:
+    """The coloured plate with the number or name, relative to the label's anchor."""
+    area = label.rect
+    plate = svg.group(class_="tag", pointer_events="all")
+    plate.add(svg.rect(area.grown(HALO + SHADE), rx=CORNER + HALO + SHADE, **shade()))
+    plate.add(svg.rect(area.grown(HALO), rx=CORNER + HALO, fill=colour.halo))
+    plate.add(svg.rect(area, rx=CORNER, fill=colour.fill))
+    x, y = area.x + area.width / 2, area.y + area.height / 2
+    plate.add(svg.words(label.text, x, y, size, fill=colour.ink))
+    return plate
+
+
+def shade() -> dict[str, str | float]:
+    """The look of the faint rim outside the halo that lifts a mark off an image as light as the halo."""
+    return {"class_": "shade", "fill": DARK, "fill_opacity": SHADE_OPACITY}
+
+
+def leader(label: Label, colour: Colour) -> Any:
+    """The line from a place to a label that had to move away."""
+    area = label.rect
+    end = f"{number(area.x + area.width / 2)} {number(area.y + area.height / 2)}"
+    line = svg.group(class_="leader", pointer_events="none")
+    line.add(svg.outline(f"M0 0L{end}", stroke=colour.halo, stroke_width=3))
+    line.add(svg.outline(f"M0 0L{end}", stroke=colour.fill, stroke_width=1.5))
+    return line
