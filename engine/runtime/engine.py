@@ -1,0 +1,302 @@
+"""The engine: requests in, events out, one after the other on a thread of its own.
+
+Threads: any thread may call `submit`, `cancel`, `stats` and `shutdown`; they leave a message and return.
+The engine thread owns the model, the image cache and every job. A small pool cuts images into crops.
+Each accepted request gets `request.accepted` first and exactly one terminal event last, whatever happens.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+from dreamscope.engine import wire
+from dreamscope.engine.errors import (
+    ContextLengthExceeded,
+    DreamscopeError,
+    InternalError,
+    QueueFull,
+    RequestExists,
+    RequestTimeout,
+    ShuttingDown,
+)
+from dreamscope.engine.models.moondream2.model import Moondream2
+from dreamscope.engine.runtime import terminal
+from dreamscope.engine.runtime.image_cache import ImageCache
+from dreamscope.engine.runtime.job import Deliver, EngineRequest, Job
+from dreamscope.engine.runtime.metrics import Counters, Timeline
+from dreamscope.engine.runtime.runner import Runner
+from dreamscope.engine.skills.base import UNADDRESSED
+from dreamscope.engine.skills.registry import build_skill
+
+__all__ = ["Deliver", "Engine", "EngineRequest"]
+
+logger = logging.getLogger(__name__)
+
+MAX_QUEUE = 64
+IMAGE_CACHE_BYTES = 1 << 30
+CROP_THREADS = 2
+CROP_AHEAD = 4
+"""How many waiting requests have their image cut in advance; bounds the memory that crops take."""
+
+
+class _Cancelled(Exception):
+    """The running request was cancelled; unwinds its decode loop."""
+
+
+class Engine:
+    """Runs one model. `start` before the first `submit`, `shutdown` once at the end."""
+
+    def __init__(
+        self,
+        model: Moondream2,
+        info: wire.ModelInfo,
+        *,
+        max_queue: int = MAX_QUEUE,
+        image_cache_bytes: int = IMAGE_CACHE_BYTES,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`clock` gives seconds; deadlines of requests are moments of it."""
+        self._model = model
+        self._info = info
+        self._max_queue = max_queue
+        self._clock = clock
+        self._images = ImageCache(image_cache_bytes)
+        self._counters = Counters()
+        self._runner = Runner(model, self._images, self._counters, clock)
+        self._born = clock()
+        self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="dreamscope-engine", daemon=True)
+        self._pool = ThreadPoolExecutor(CROP_THREADS, thread_name_prefix="dreamscope-crop")
+        self._lock = threading.Lock()  # guards the next two
+        self._open: dict[str, Job] = {}  # accepted and without a terminal event
+        self._closed = False
+        # From here on: engine thread only.
+        self._waiting: list[Job] = []
+        self._running: Job | None = None
+        self._stopping = False
+
+    # ----------------------------------------------------------------------------------------- any thread
+
+    def start(self) -> None:
+        """Start the engine thread."""
+        self._thread.start()
+
+    def submit(self, request: EngineRequest, deliver: Deliver) -> None:
+        """Queue a validated request. `deliver` is called on the engine thread with batches of its events.
+
+        Raises `ContextLengthExceeded`, `QueueFull`, `RequestExists` or `ShuttingDown`; then nothing is
+        delivered.
+        """
+        job = self._new_job(request, deliver)
+        with self._lock:
+            if self._closed:
+                raise ShuttingDown("The engine is stopping and takes no more requests.")
+            if request.request_id in self._open:
+                raise RequestExists(f"The request {request.request_id!r} is still running.", "request_id")
+            ahead = len(self._open)
+            if ahead > self._max_queue:  # one of them runs or is about to
+                raise QueueFull(f"{self._max_queue} requests are waiting already; try again soon.")
+            self._open[request.request_id] = job
+            self._inbox.put(partial(self._admit, job, ahead))
+
+    def cancel(self, request_id: str, reason: str = "client") -> None:
+        """Stop a request wherever it is, keeping what it has decoded. Unknown or finished ids are ignored."""
+        self._inbox.put(partial(self._cancel, request_id, reason))
+
+    def stats(self) -> dict[str, Any]:
+        """Totals and gauges for people."""
+        c = self._counters
+        with self._lock:
+            open_requests, closed = len(self._open), self._closed
+        processing = int(self._running is not None)
+        return {
+            "status": "stopped" if closed else "running",
+            "model": self._info.id,
+            "queue_size": max(0, open_requests - processing),
+            "max_queue_size": self._max_queue,
+            "processing": processing,
+            "requests_processed": c.completed,
+            "cancelled": c.cancelled,
+            "failed": c.failed,
+            "timeouts": c.timeouts,
+            "output_tokens": c.output_tokens,
+            "prefix_hits": c.image_hits,
+            "prefix_misses": c.image_misses,
+            "cached_images": len(self._images),
+            "cached_image_bytes": self._images.nbytes,
+            "uptime_s": round(self._clock() - self._born, 3),
+        }
+
+    def shutdown(self) -> None:
+        """Cancel everything with reason "shutdown" and wait for the threads. May be called again."""
+        with self._lock:
+            self._closed = True
+            self._inbox.put(self._stop)
+        if self._thread.ident is not None:
+            self._thread.join()
+        self._pool.shutdown(cancel_futures=True)
+
+    def _new_job(self, request: EngineRequest, deliver: Deliver) -> Job:
+        config = self._model.config
+        skill = build_skill(request.skill_request, config.tokenizer, self._model.tokenizer)
+        prompt = skill.opening()
+        if request.image is None:
+            prompt.insert(0, config.tokenizer.bos_id)
+        length = len(prompt) + (0 if request.image is None else config.prefix_len)
+        if length >= config.text.max_context:
+            raise ContextLengthExceeded(
+                f"The request takes {length:,} tokens, image included; the model's context has "
+                f"{config.text.max_context:,}, and the answer needs room too.",
+                "object" if request.skill_request.object else "question",
+            )
+        return Job(request, skill, prompt, length, deliver, Timeline(self._clock()))
+
+    # --------------------------------------------------------------------------------------- engine thread
+
+    def _run(self) -> None:
+        try:
+            with self._model.device.inference():
+                while not self._stopping:
+                    job = self._next_ready()
+                    if job is None:
+                        self._take_in(wait=True)
+                    else:
+                        self._serve(job)
+        except Exception:
+            logger.exception("The engine thread failed and stops")
+        finally:
+            self._end_everything()
+
+    def _next_ready(self) -> Job | None:
+        """The oldest waiting request that need not wait for crops."""
+        self._cut_ahead()
+        for job in self._waiting:
+            known = job.digest is None or job.digest in self._images
+            if known or (job.crops is not None and job.crops.done()):
+                return job
+        return None
+
+    def _take_in(self, wait: bool) -> None:
+        """Apply the messages; with `wait`, block until there is one or a deadline passes."""
+        try:
+            message = self._inbox.get(block=wait, timeout=self._next_deadline() if wait else None)
+            while True:
+                message()
+                message = self._inbox.get_nowait()
+        except queue.Empty:
+            pass
+        now = self._clock()
+        for job in [job for job in self._waiting if job.expired(now)]:
+            self._leave_queue(job, terminal.timed_out(job))
+
+    def _next_deadline(self) -> float | None:
+        moments = [job.request.deadline for job in self._waiting if job.request.deadline is not None]
+        return max(0.0, min(moments) - self._clock()) if moments else None
+
+    def _admit(self, job: Job, ahead: int) -> None:
+        request = job.request
+        accepted = wire.RequestAccepted(
+            request_id=UNADDRESSED,
+            model=request.model or self._info.id,
+            skill=request.skill_request.skill,
+            tag=request.tag,
+            position=ahead,
+        )
+        job.send([accepted], self._clock())
+        self._waiting.append(job)
+
+    def _cancel(self, request_id: str, reason: str) -> None:
+        job = self._open.get(request_id)
+        if job is None:
+            return
+        if job is self._running:
+            job.cancel_reason = job.cancel_reason or reason
+        else:
+            self._leave_queue(job, terminal.cancelled(job, reason, self._clock()))
+
+    def _stop(self) -> None:
+        self._stopping = True
+        if self._running is not None:
+            self._running.cancel_reason = self._running.cancel_reason or "shutdown"
+
+    def _cut_ahead(self) -> None:
+        """Have the images of the next requests cut into crops, each image once."""
+        for job in self._waiting[:CROP_AHEAD]:
+            image = job.request.image
+            if image is None or job.crops is not None or image.digest in self._images:
+                continue
+            same = (other.crops for other in self._waiting if other.digest == image.digest)
+            job.crops = next((crops for crops in same if crops is not None), None)
+            if job.crops is None:
+                job.crops = self._pool.submit(self._model.crop, image.rgb)
+                job.crops.add_done_callback(lambda _: self._inbox.put(_wake))
+
+    # ------------------------------------------------------------------------------------------ one request
+
+    def _serve(self, job: Job) -> None:
+        """Run a request to its terminal event. Its failure is its own."""
+        self._waiting.remove(job)
+        self._running = job
+        job.times.started = self._clock()
+        try:
+            events = self._run_to_end(job)
+        except DreamscopeError as error:
+            events = terminal.failed(error)
+        except Exception:
+            logger.exception("Request %s failed", job.request.request_id)
+            events = terminal.failed(InternalError("The engine failed on this request; its log says why."))
+        self._running = None
+        self._end(job, events)
+
+    def _run_to_end(self, job: Job) -> terminal.Events:
+        try:
+            self._runner.run(job, partial(self._checkpoint, job))
+        except _Cancelled:
+            return terminal.cancelled(job, job.cancel_reason or "client", self._clock())
+        except RequestTimeout:
+            return terminal.timed_out(job)
+        return terminal.done(job, self._clock())
+
+    def _checkpoint(self, job: Job) -> None:
+        """Between two pieces of device work: take messages in, and stop here if the request must end."""
+        self._take_in(wait=False)
+        if job.cancel_reason is not None:
+            raise _Cancelled
+        if job.expired(self._clock()):
+            raise RequestTimeout("The request ran into its deadline.")
+
+    def _leave_queue(self, job: Job, events: terminal.Events) -> None:
+        """End a request that never started, and drop its crops unless another one waits for them."""
+        self._waiting.remove(job)
+        if job.crops is not None and all(other.crops is not job.crops for other in self._waiting):
+            job.crops.cancel()
+        self._end(job, events)
+
+    def _end(self, job: Job, events: terminal.Events) -> None:
+        self._counters.count(events[-1], job.skill.output_tokens)
+        with self._lock:
+            del self._open[job.request.request_id]
+        job.send(events, self._clock())
+
+    def _end_everything(self) -> None:
+        """Refuse new requests and give every open one its terminal event."""
+        with self._lock:
+            self._closed = True
+        healthy = self._stopping
+        self._take_in(wait=False)
+        for job in tuple(self._open.values()):
+            if healthy:
+                self._end(job, terminal.cancelled(job, "shutdown", self._clock()))
+            else:
+                self._end(job, terminal.failed(InternalError("The engine has stopped after a failure.")))
+
+
+def _wake() -> None:
+    """A message that only ends a wait."""

@@ -1,0 +1,142 @@
+"""What a skill is: a state machine between a prompt and a result, blind to devices and threads.
+
+One instance serves one request. Whoever drives it prefills `opening()`, then repeats: ask `step()` what to
+decide, decide it from the hidden state of the last position, hand the token to `consume()`, feed what the
+outcome names. An outcome that feeds nothing means that the next decision reads the same position (a
+coordinate is read where its marker was predicted).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from dreamscope.engine import wire
+from dreamscope.engine.models.tokens import Coord, PromptItem, Size, Token
+
+StepKind = Literal["text", "coord", "size"]
+FinishReason = Literal["stop", "length"]
+UNADDRESSED = ""
+"""`request_id` of events as a skill makes them; the engine fills in the real one with `seq` and `t`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are chosen. Temperature 0 is greedy; coordinates and sizes are always greedy."""
+
+    temperature: float = 0.2
+    top_p: float = 0.9
+    max_tokens: int = 768
+    max_objects: int = 150
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SkillRequest:
+    """A validated request. Fields that the skill does not use keep their default."""
+
+    skill: str
+    sampling: Sampling = Sampling()
+    question: str = ""
+    object: str = ""
+    length: str = "normal"
+    reasoning: bool = False
+    spatial_refs: tuple[tuple[float, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The next decision: its kind, and for text the ids that may not (or alone may) be chosen."""
+
+    kind: StepKind
+    suppressed: frozenset[int] = frozenset()
+    allowed: frozenset[int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one token caused: events for the client, and what the model is fed before the next decision."""
+
+    events: tuple[wire.RequestEvent, ...] = ()
+    feed: tuple[PromptItem, ...] = ()
+
+
+class Budget:
+    """Counts the text tokens a request may still produce.
+
+    A joint budget covers reasoning and answer together, which is what the product promises. The published
+    code gives each phase the full number; its recorded outputs need that policy.
+    """
+
+    def __init__(self, max_tokens: int, *, per_phase: bool = False) -> None:
+        if max_tokens < 1:
+            raise ValueError(f"A budget needs at least one token, not {max_tokens}.")
+        self._max_tokens = max_tokens
+        self._per_phase = per_phase
+        self._left = max_tokens
+
+    @property
+    def spent(self) -> bool:
+        """Whether no further token may be produced."""
+        return self._left == 0
+
+    def total(self, phases: int) -> int:
+        """The most tokens that `phases` phases can produce."""
+        return self._max_tokens * (phases if self._per_phase else 1)
+
+    def take(self) -> bool:
+        """Account for one token; true if it was the last one."""
+        self._left -= 1
+        return self._left == 0
+
+    def next_phase(self) -> None:
+        """The reasoning is over and the answer begins."""
+        if self._per_phase:
+            self._left = self._max_tokens
+
+
+class Skill(Protocol):
+    """The state machine of one request."""
+
+    @property
+    def finish_reason(self) -> FinishReason | None:
+        """`None` while tokens are still wanted."""
+
+    @property
+    def max_feed(self) -> int:
+        """The most positions that will be fed after the opening."""
+
+    @property
+    def output_tokens(self) -> int:
+        """Tokens decoded so far, reasoning included, ends and separators not."""
+
+    @property
+    def reasoning_tokens(self) -> int:
+        """Those of them that belong to the reasoning."""
+
+    def opening(self) -> list[PromptItem]:
+        """The prompt after the prefix (BOS, or BOS and the image)."""
+
+    def step(self) -> Step:
+        """The next decision. Only while `finish_reason` is `None`."""
+
+    def consume(self, token: Token) -> Outcome:
+        """Apply a decided token."""
+
+    def close(self, reason: FinishReason) -> tuple[wire.RequestEvent, ...]:
+        """End now, in whatever state; returns what was still held back. A finished skill gives nothing."""
+
+    def result(self) -> wire.Result:
+        """The result as far as it was decoded."""
+
+
+def reference_items(refs: tuple[tuple[float, ...], ...]) -> list[PromptItem]:
+    """Spatial references as prompt items: `x, y` for a point; centre and size for `(x1, y1, x2, y2)`."""
+    items: list[PromptItem] = []
+    for ref in refs:
+        if len(ref) == 2:
+            items += [Coord(ref[0]), Coord(ref[1])]
+        else:
+            x1, y1, x2, y2 = ref
+            items += [Coord((x1 + x2) / 2), Coord((y1 + y2) / 2), Size(x2 - x1, y2 - y1)]
+    return items

@@ -1,0 +1,52 @@
+"""The detect skill: a box around each object that fits a description."""
+
+from __future__ import annotations
+
+from dreamscope.engine import wire
+from dreamscope.engine.models.moondream2.config import TokenizerConfig
+from dreamscope.engine.models.tokenizer import Tokenizer
+from dreamscope.engine.models.tokens import Coord, Size
+from dreamscope.engine.skills.base import UNADDRESSED, Budget, SkillRequest
+from dreamscope.engine.skills.objects import ObjectLoop
+
+
+class DetectSkill(ObjectLoop):
+    """State of one detect request. The number of objects bounds it; the token budget does not."""
+
+    _sized = True
+
+    def __init__(
+        self, request: SkillRequest, ids: TokenizerConfig, tokenizer: Tokenizer, budget: Budget
+    ) -> None:
+        opening = [*ids.detect_prefix, *tokenizer.encode(" " + request.object), *ids.detect_suffix]
+        super().__init__(request, ids, opening)
+        self.decoded: list[wire.Box] = []
+        """Boxes as the model said them; they may reach over the edge of the image."""
+
+    def result(self) -> wire.DetectResult:
+        """Boxes so far, in decode order, inside the image."""
+        return wire.DetectResult(tuple(clamp(box) for box in self.decoded))
+
+    def _located(self, index: int, x: float, y: float) -> tuple[wire.RequestEvent, ...]:
+        return (wire.BoxCenter(request_id=UNADDRESSED, index=index, x=x, y=y),)
+
+    def _found(self, index: int, x: float, y: float, last: Coord | Size) -> tuple[wire.RequestEvent, ...]:
+        assert isinstance(last, Size)
+        box = wire.Box(x - last.w / 2, y - last.h / 2, x + last.w / 2, y + last.h / 2)
+        self.decoded.append(box)
+        inside = clamp(box)
+        return (
+            wire.BoxEvent(
+                request_id=UNADDRESSED,
+                index=index,
+                x_min=inside.x_min,
+                y_min=inside.y_min,
+                x_max=inside.x_max,
+                y_max=inside.y_max,
+            ),
+        )
+
+
+def clamp(box: wire.Box) -> wire.Box:
+    """The part of a box that lies inside the image. Its centre is inside, so an area remains."""
+    return wire.Box(max(0.0, box.x_min), max(0.0, box.y_min), min(1.0, box.x_max), min(1.0, box.y_max))

@@ -1,0 +1,130 @@
+"""Grounded reasoning: text in which marked spans carry coordinates, streamed while the model writes it.
+
+The markers `start_ground_points_id` and `end_ground_id` cut the text into chunks. A chunk with at least one
+complete pair of coordinates is a grounded span; so is, by the rule of the checkpoint's own code, a chunk
+that no start marker opened but in which coordinates appeared. Offsets are counted on the text as it was
+handed out, so they cannot disagree with the deltas.
+"""
+
+from __future__ import annotations
+
+from dreamscope.engine import wire
+from dreamscope.engine.models.moondream2.config import TokenizerConfig
+from dreamscope.engine.models.tokenizer import Tokenizer
+from dreamscope.engine.models.tokens import Coord, PromptItem, Text, Token
+from dreamscope.engine.skills.base import UNADDRESSED, Budget, Outcome, Step
+from dreamscope.engine.skills.detokenize import Detokenizer, code_point_cut
+
+_FIRST = Step("text")  # the checkpoint's own loop masks nothing in its first decision
+_COORD = Step("coord")
+
+
+class ReasoningLoop:
+    """Consumes reasoning tokens up to the answer marker, which is not fed.
+
+    The index of a span event is the place its span has, or would have, in the final grounding list: a span
+    that closes without points is dropped and its index is used again.
+    """
+
+    def __init__(self, ids: TokenizerConfig, tokenizer: Tokenizer, budget: Budget) -> None:
+        self._ids = ids
+        self._later = Step("text", suppressed=frozenset({ids.eos_id, ids.size_id}))
+        self._budget = budget
+        self._stream = Detokenizer(tokenizer.decode, code_point_cut)
+        self._pieces: list[str] = []
+        self._length = 0  # code points handed out
+        self._unreported = 0
+        self._grounding: list[wire.Ground] = []
+        self._start = 0  # of the current chunk
+        self._open = False  # whether the current chunk was announced as a span
+        self._points: list[tuple[float, float]] = []
+        self._x: float | None = None  # first half of a pair
+        self._wants_coord = False
+        self.tokens = 0
+        self.done = False
+
+    @property
+    def reasoning(self) -> wire.Reasoning:
+        """Text and closed spans so far."""
+        return wire.Reasoning("".join(self._pieces), tuple(self._grounding))
+
+    def step(self) -> Step:
+        """A coordinate after its marker, else text."""
+        if self._wants_coord:
+            return _COORD
+        return self._later if self.tokens else _FIRST
+
+    def consume(self, token: Token) -> Outcome:
+        """Apply a text token, or the coordinate that the previous text token announced."""
+        if isinstance(token, Coord):
+            self._wants_coord = False
+            return self._advance(self._add_coord(token.value), token)
+        assert isinstance(token, Text)
+        if token.id == self._ids.answer_id:
+            return Outcome(self.close())
+        self.tokens += 1
+        self._unreported += 1
+        if token.id == self._ids.coord_id:
+            self._wants_coord = True
+            return Outcome()
+        if token.id in (self._ids.start_ground_points_id, self._ids.end_ground_id):
+            events = self._end_chunk()
+            if token.id == self._ids.start_ground_points_id:
+                events += self._open_span()
+        else:
+            events = self._emit(self._stream.push(token.id))
+        return self._advance(events, token.id)
+
+    def close(self) -> tuple[wire.RequestEvent, ...]:
+        """End the reasoning: the held-back text, the open span, and the whole as `ReasoningDone`."""
+        if self.done:
+            return ()
+        self.done = True
+        events = self._end_chunk()
+        whole = self.reasoning
+        return (
+            *events,
+            wire.ReasoningDone(request_id=UNADDRESSED, text=whole.text, grounding=whole.grounding),
+        )
+
+    def _advance(self, events: tuple[wire.RequestEvent, ...], item: PromptItem) -> Outcome:
+        if self._budget.take():
+            events += self.close()
+        return Outcome(events, (item,))
+
+    def _emit(self, piece: str) -> tuple[wire.RequestEvent, ...]:
+        if not piece:
+            return ()
+        self._pieces.append(piece)
+        self._length += len(piece)
+        count, self._unreported = self._unreported, 0
+        return (wire.ReasoningDelta(request_id=UNADDRESSED, delta=piece, n=count),)
+
+    def _open_span(self) -> tuple[wire.RequestEvent, ...]:
+        self._open = True
+        return (wire.SpanOpen(request_id=UNADDRESSED, index=len(self._grounding), start=self._start),)
+
+    def _add_coord(self, value: float) -> tuple[wire.RequestEvent, ...]:
+        if self._x is None:
+            self._x = value
+            return ()
+        point, self._x = (self._x, value), None
+        events = () if self._open else self._open_span()
+        self._points.append(point)
+        index = len(self._grounding)
+        return (*events, wire.SpanPoint(request_id=UNADDRESSED, index=index, x=point[0], y=point[1]))
+
+    def _end_chunk(self) -> tuple[wire.RequestEvent, ...]:
+        """Close the current chunk and begin the next one; an odd last coordinate is dropped."""
+        events = self._emit(self._stream.flush())
+        points = tuple(self._points)
+        if self._open:
+            index = len(self._grounding)
+            events += (wire.SpanClose(request_id=UNADDRESSED, index=index, end=self._length, points=points),)
+        if points:
+            self._grounding.append(wire.Ground(self._start, self._length, points))
+        self._start = self._length
+        self._open = False
+        self._points = []
+        self._x = None
+        return events
