@@ -11,6 +11,7 @@ with B sequences, T positions, D features; H heads of width E.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -104,6 +105,12 @@ class Device(Protocol):
         """As the compute dtype; no copy if it already is."""
 
     # ---------------------------------------------------------------------------------------- housekeeping
+
+    def inference(self) -> AbstractContextManager[object]:
+        """Scope in which the calling thread only computes, which spares every operation some bookkeeping.
+
+        Results are the same without it. What is made inside may be changed only inside; reading is free.
+        """
 
     def free_memory(self) -> int | None:
         """Bytes that a new model may use now, `None` if unknown."""

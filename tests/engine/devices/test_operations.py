@@ -69,7 +69,10 @@ def test_rearranging(device: Device) -> None:
     for part, expected in zip(device.split(array, (1, 2), 1), (x[:, :1], x[:, 1:]), strict=True):
         _check(device, part, expected)
     _check(device, device.concat((array, array), 2), np.concatenate((x, x), 2))
-    _check(device, device.take(array, device.array(np.array([2, 0, 2])), 1), x[:, [2, 0, 2]])
+    picks = [2, 0, 2, 1]
+    for axis in (0, 1, 2):
+        chosen = [index % x.shape[axis] for index in picks]
+        _check(device, device.take(array, device.array(np.array(chosen)), axis), x.take(chosen, axis))
 
 
 def test_write_fills_only_its_slots(device: Device) -> None:
@@ -77,6 +80,19 @@ def test_write_fills_only_its_slots(device: Device) -> None:
     expected = np.zeros((1, 2, 8, 4), np.float32)
     expected[:, :, 2:5] = rows
     _check(device, device.write(device.zeros((1, 2, 8, 4)), device.array(rows), 2), expected)
+
+
+def test_the_inference_scope_changes_nothing_but_speed(device: Device) -> None:
+    rows = _random(1, 2, 3, 4)
+    outside = device.zeros((1, 2, 5, 4))
+    with device.inference():
+        inside = device.zeros((1, 2, 5, 4))
+        written = [device.write(buffer, device.array(rows), 1) for buffer in (outside, inside)]
+        doubled = device.gelu(written[1])
+    _check(device, written[0][:, :, 1:4], rows)
+    np.testing.assert_array_equal(device.numpy(written[1]), device.numpy(written[0]))
+    np.testing.assert_array_equal(device.numpy(doubled), device.numpy(device.gelu(written[0])))
+    _check(device, device.write(outside, device.array(rows), 0)[:, :, :3], rows)  # made outside: still ours
 
 
 def test_arithmetic(device: Device) -> None:

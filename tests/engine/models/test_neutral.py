@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,9 @@ class NumpyDevice:
 
     def narrow(self, x: np.ndarray) -> np.ndarray:
         return x
+
+    def inference(self) -> AbstractContextManager[object]:
+        return nullcontext()
 
     def free_memory(self) -> int | None:
         return None

@@ -1,0 +1,88 @@
+"""What every HTTP answer has in common: the address rules, the request id, ASCII JSON, the error body."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from dreamscope.engine import errors
+
+_SLASHES = re.compile(r"/{2,}")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+
+
+class AsciiJson(Response):
+    """JSON with everything beyond ASCII escaped: some clients cut UTF-8 at packet boundaries."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        """Encode; raises `ValueError` on NaN or infinity."""
+        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
+
+
+class Addressing:
+    """The outermost layer: `/v1//x/` means `/v1/x`, without a redirect; every answer has X-Request-Id."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        path = _SLASHES.sub("/", scope["path"])
+        path = path[:-1] if len(path) > 1 and path.endswith("/") else path
+        request_id = _request_id(scope)
+        scope = {**scope, "path": path, "raw_path": path.encode(), "request_id": request_id}
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] in ("http.response.start", "websocket.http.response.start"):
+                headers = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
+                message = {**message, "headers": headers}
+            await send(message)
+
+        await self._app(scope, receive, send_with_id)
+
+
+def error_response(
+    error: errors.DreamscopeError, request_id: str, headers: dict[str, str] | None = None
+) -> AsciiJson:
+    """The one error body, with the status of the error."""
+    info = error.info()
+    body = {"message": info.message, "type": info.type, "param": info.param, "code": info.code}
+    return AsciiJson({"error": body, "request_id": request_id}, error.status, headers)
+
+
+async def http_error(request: Request, exc: Exception) -> Response:
+    """404 and 405 of the router, in our body."""
+    assert isinstance(exc, HTTPException)
+    path = request.url.path
+    if exc.status_code == 405:
+        allowed = (exc.headers or {}).get("Allow", "")
+        error: errors.DreamscopeError = errors.MethodNotAllowed(
+            f"{request.method} is not allowed on {path}; allowed: {allowed}."
+        )
+        return error_response(error, request.scope["request_id"], {"Allow": allowed})
+    return error_response(errors.NotFound(f"There is nothing at {path}."), request.scope["request_id"])
+
+
+async def internal_error(request: Request, exc: Exception) -> Response:
+    """A bug in a route; the server's log has the trace, the client does not."""
+    error = errors.InternalError("The server failed on this request.")
+    return error_response(error, request.scope["request_id"])
+
+
+def _request_id(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value.decode("latin-1")):
+            return str(value.decode("latin-1"))
+    return uuid.uuid4().hex

@@ -1,0 +1,184 @@
+"""The requests of all connections: creating, cancelling, resuming, and stopping the server.
+
+    request.create -> checks -> image -> skill request -> engine.submit
+                                                             | engine thread
+    connections <- outbox <- registry.publish <- bridge <----+
+
+Runs on the event loop and never blocks it: images are decoded in a small thread pool, the engine has its
+own thread. An id is taken from the first `request.create` on, so a repeat during the checks attaches to
+the same request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from dreamscope.engine import errors, wire
+from dreamscope.engine.server import intake
+from dreamscope.engine.server.bridge import LoopBridge
+from dreamscope.engine.server.clock import Clock
+from dreamscope.engine.server.options import ServerOptions
+from dreamscope.engine.server.registry import Listener, Record, Registry
+from dreamscope.engine.server.serving import ModelSlot
+from dreamscope.engine.server.uploads import Upload, decode_upload
+
+DECODERS = 2
+MAX_TAG = 4096
+REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+GetImage = Callable[[], Awaitable[Upload | None]]
+_log = logging.getLogger(__name__)
+
+
+class Hub:
+    """One per server; `open` and `close` bracket its life on the event loop."""
+
+    def __init__(self, slot: ModelSlot, options: ServerOptions, clock: Clock) -> None:
+        self.slot = slot
+        self.options = options
+        self.clock = clock
+        self.registry = Registry(clock, lambda request_id: self._stop(request_id, "disconnect"))
+        self.stopping = False
+        self._preparing: dict[str, asyncio.Task[None]] = {}
+        self._all_quiet = asyncio.Event()
+        self._pool: ThreadPoolExecutor | None = None
+        self._bridge: LoopBridge | None = None
+
+    def open(self) -> None:
+        """Start; call it on the event loop."""
+        self._pool = ThreadPoolExecutor(DECODERS, thread_name_prefix="decode")
+        self._bridge = LoopBridge(asyncio.get_running_loop(), self._publish)
+
+    async def close(self) -> None:
+        """Refuse new requests, cancel the running ones, and give their last events a moment to arrive."""
+        self.stopping = True
+        for record in self.registry.running():
+            self._stop(record.request_id, "shutdown")
+        if self.registry.running():
+            timer = self.clock.call_later(self.options.drain_seconds, self._all_quiet.set)
+            await self._all_quiet.wait()
+            timer.cancel()
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def decode(self, image_url: str) -> Upload:
+        """Decode an image off the loop. Raises as `decode_upload`."""
+        assert self._pool is not None
+        return await asyncio.get_running_loop().run_in_executor(self._pool, decode_upload, image_url)
+
+    def create(
+        self, message: wire.RequestCreate, owner: str, listener: Listener, get_image: GetImage
+    ) -> asyncio.Task[None] | None:
+        """Take on a request and return the task that prepares it, or attach to it when it exists already.
+
+        Raises `RequestExists`, `TooManyRequests`, or `InvalidParameter` for what cannot be logged;
+        everything else is told by `request.failed`.
+        """
+        check_request_id(message.request_id)
+        body_hash = _body_hash(message)
+        existing = self.registry.lookup(message.request_id)
+        if existing is not None:
+            if existing.owner != owner or existing.body_hash != body_hash:
+                raise errors.RequestExists(
+                    f"The request id {message.request_id!r} was already used for another request.",
+                    "request_id",
+                )
+            self.registry.attach(existing, listener, -1)
+            return None
+        if self.registry.in_flight(listener) >= self.options.max_in_flight:
+            raise errors.TooManyRequests(
+                f"At most {self.options.max_in_flight} requests may run on one connection; wait for one."
+            )
+        keep = message.on_disconnect == "continue"
+        record = self.registry.open(message.request_id, owner, body_hash, keep)
+        self.registry.attach(record, listener, -1)
+        task = asyncio.create_task(self._prepare(record, message, get_image))
+        self._preparing[record.request_id] = task
+        return task
+
+    def cancel(self, request_id: str, owner: str) -> None:
+        """Stop a request; a no-op after its terminal event. Raises `RequestUnknown`."""
+        if not self.registry.find(request_id, owner).finished:
+            self._stop(request_id, "client")
+
+    def resume(self, message: wire.RequestResume, owner: str, listener: Listener) -> None:
+        """Replay and go on live. Raises `RequestUnknown`."""
+        self.registry.attach(self.registry.find(message.request_id, owner), listener, message.after)
+
+    async def _prepare(self, record: Record, message: wire.RequestCreate, get_image: GetImage) -> None:
+        """Check the request completely, then hand it to the engine. The boundary where whatever goes wrong
+        becomes the request's only event.
+        """
+        try:
+            if self.stopping:
+                raise errors.ShuttingDown("The server is stopping.")
+            serving = self.slot.serving()
+            parsed = intake.parse(message, serving.model)
+            upload = await get_image()
+            request = intake.engine_request(
+                message, parsed, serving.model, upload, self.clock.now() + self.options.deadline
+            )
+            assert self._bridge is not None
+            serving.engine.submit(request, self._bridge.deliver_for(record.request_id))
+        except errors.DreamscopeError as error:
+            self._fail(record, error)
+        except Exception:
+            _log.exception("request %s failed before it reached the engine", record.request_id)
+            self._fail(record, errors.InternalError("The server failed to prepare this request."))
+        finally:
+            self._preparing.pop(record.request_id, None)
+
+    def _fail(self, record: Record, error: errors.DreamscopeError) -> None:
+        failed = wire.RequestFailed(request_id=record.request_id, seq=0, t=0.0, error=error.info())
+        self._publish(record.request_id, [failed])
+        if error.retryable:  # so that the client may try again under the same id
+            self.registry.forget(record.request_id)
+
+    def _stop(self, request_id: str, reason: str) -> None:
+        preparing = self._preparing.pop(request_id, None)
+        if preparing is None:
+            self.slot.serving().engine.cancel(request_id, reason)
+            return
+        preparing.cancel()
+        cancelled = wire.RequestCancelled(
+            request_id=request_id, seq=0, t=0.0, reason=reason, metrics=wire.Metrics()
+        )
+        self._publish(request_id, [cancelled])
+
+    def _publish(self, request_id: str, events: list[wire.Message]) -> None:
+        self.registry.publish(request_id, events)
+        if self.stopping and not self.registry.running():
+            self._all_quiet.set()
+
+
+def check_request_id(request_id: str) -> None:
+    """Raises `InvalidParameter` unless the id may be used."""
+    if not REQUEST_ID.fullmatch(request_id):
+        raise errors.InvalidParameter(
+            "request_id must be 1 to 64 of the characters A-Z a-z 0-9 . _ : -", "request_id"
+        )
+
+
+def _body_hash(message: wire.RequestCreate) -> str:
+    """Hash of everything the request says; the image goes in apart so that it is not encoded again.
+
+    Raises `InvalidParameter` for what could not be echoed: NaN, infinity, nesting without end, a huge tag.
+    """
+    try:
+        text = wire.encode(replace(message, image_url=None))
+        tag_size = len(json.dumps(message.tag))
+    except (ValueError, RecursionError):
+        raise errors.InvalidParameter(
+            "The request holds a number that JSON does not know, or is nested too deeply."
+        ) from None
+    if tag_size > MAX_TAG:
+        raise errors.InvalidParameter(f"The tag may have at most {MAX_TAG} bytes as JSON.", "tag")
+    digest = hashlib.sha256(text.encode())
+    digest.update((message.image_url or "").encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()

@@ -1,0 +1,35 @@
+"""What the operator and the protocol allow, in one frozen object that is passed down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dreamscope.engine import wire
+from dreamscope.engine.server.log import MAX_EVENTS
+from dreamscope.engine.server.outbox import LIMIT_BYTES
+from dreamscope.engine.server.registry import REPLAY_SECONDS
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """Sizes in bytes, times in seconds. The defaults are those of the protocol."""
+
+    api_keys: tuple[str, ...] = ()
+    allowed_origins: tuple[str, ...] = ()
+    deadline: float = 300.0
+    upload_bytes: int = 256 * MIB
+    max_connections: int = 64
+    max_message_bytes: int = 24 * MIB
+    max_in_flight: int = 16
+    max_undecoded: int = 8
+    outbox_bytes: int = LIMIT_BYTES
+    hello_seconds: float = 5.0
+    stall_seconds: float = 30.0
+    close_seconds: float = 10.0
+    drain_seconds: float = 3.0
+
+    def limits(self) -> wire.Limits:
+        """What `ready` tells the client."""
+        return wire.Limits(self.max_message_bytes, self.max_in_flight, REPLAY_SECONDS, MAX_EVENTS)

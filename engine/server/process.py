@@ -1,0 +1,147 @@
+"""One engine process: listen at once, load the model in a thread, stop cleanly on a signal.
+
+    bind -> print url -> "listening {json}" -> load -> "ready {json}" -> serve -> signal -> farewells -> exit
+
+The lines with JSON are for a supervisor that reads standard output; `/health` tells the same.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import uvicorn
+
+from dreamscope.engine import errors
+from dreamscope.engine.config import PORTS_TRIED
+from dreamscope.engine.server.app import build_app
+from dreamscope.engine.server.auth import is_loopback
+from dreamscope.engine.server.listen import bind, url_of
+from dreamscope.engine.server.options import MIB, ServerOptions
+from dreamscope.engine.server.serving import ModelSlot, Serving
+from dreamscope.engine.settings import SettingError, Values
+
+GRACEFUL_SECONDS = 5
+HARD_MESSAGE_BYTES = 32 * MIB
+"""Above this the transport itself hangs up. It is more than the protocol allows, so that a message slightly
+too big gets a proper close frame with the reason."""
+Load = Callable[[], Serving]
+_log = logging.getLogger(__name__)
+
+
+class EngineServer(uvicorn.Server):
+    """uvicorn, which says goodbye to the clients before it tears the sockets down."""
+
+    def __init__(
+        self, config: uvicorn.Config, farewell: Callable[[], Any], started: Callable[[], None]
+    ) -> None:
+        super().__init__(config)
+        self._farewell = farewell
+        self._started = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, then tell."""
+        await super().startup(sockets)
+        self._started()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Farewells first: afterwards the transport would close with a code of its own."""
+        await self._farewell()
+        await super().shutdown(sockets)
+
+
+def serve(values: Values, slot: ModelSlot, load: Load) -> int:
+    """Serve the model that `load()` (called once, in a thread) returns. Returns the exit status.
+
+    Raises `SettingError` for an address that cannot or must not be used.
+    """
+    host, port = values["host"], values["port"]
+    check_exposure(values)
+    chosen = "port" in values.explicit
+    listener = bind(host, port, 1 if chosen else PORTS_TRIED)
+    url = url_of(host, listener)
+    facts = {"url": url, "host": host, "port": listener.getsockname()[1], "pid": os.getpid()}
+    failures: list[int] = []
+
+    def announce(word: str) -> None:
+        print(word, json.dumps({**facts, "model": slot.model.id}), flush=True)
+
+    def load_model() -> None:
+        try:
+            slot.set_ready(load())
+        except errors.DreamscopeError as error:
+            fail(error)
+        except Exception:
+            _log.exception("loading %s failed", slot.model.id)
+            fail(errors.InternalError("Loading failed; the trace is above."))
+        else:
+            announce("ready")
+
+    def fail(error: errors.DreamscopeError) -> None:
+        slot.set_failed(error)
+        failures.append(1)
+        print(f"Cannot serve {slot.model.id}: {error.message}", file=sys.stderr, flush=True)
+        server.should_exit = True
+
+    def started() -> None:
+        print(f"Dreamscope engine at {url} with {slot.model.id}", flush=True)
+        announce("listening")
+        threading.Thread(target=load_model, name="load", daemon=True).start()
+
+    app = build_app(slot, server_options(values))
+    config = uvicorn_config(app, values["log_level"])
+    server = EngineServer(config, app.door.close, started)
+    _exit_quietly_after_signals()
+    server.run(sockets=[listener])
+    slot.close()
+    return 1 if failures else 0
+
+
+def server_options(values: Values) -> ServerOptions:
+    """The part of the settings that the server needs."""
+    return ServerOptions(
+        api_keys=values["api_key"],
+        allowed_origins=values["allowed_origins"],
+        deadline=values["deadline"],
+        upload_bytes=values["upload_mb"] * MIB,
+        max_connections=values["max_connections"],
+    )
+
+
+def check_exposure(values: Values) -> None:
+    """Raises `SettingError` when anyone on the network could use the model without having been let in."""
+    if is_loopback(values["host"]) or values["api_key"] or values["allow_anonymous"]:
+        return
+    raise SettingError(
+        f"--host {values['host']} can be reached from other machines. Set DREAMSCOPE_API_KEY to a key that "
+        "clients must send, or say --allow-anonymous if anyone may use it."
+    )
+
+
+def uvicorn_config(app: Any, log_level: str) -> uvicorn.Config:
+    """How uvicorn runs the application. Messages are not compressed: base64 pictures do not shrink, and
+    compressing delays the deltas.
+    """
+    return uvicorn.Config(
+        app,
+        ws="websockets-sansio",
+        ws_per_message_deflate=False,
+        ws_max_size=HARD_MESSAGE_BYTES,
+        log_level=log_level,
+        access_log=False,
+        timeout_graceful_shutdown=GRACEFUL_SECONDS,
+        lifespan="on",
+    )
+
+
+def _exit_quietly_after_signals() -> None:
+    """uvicorn repeats the signal after its clean shutdown; the exit status should say that all is well."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)

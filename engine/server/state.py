@@ -1,0 +1,74 @@
+"""What a client knows of a request after some of its events: the fold behind `request.snapshot`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dreamscope.engine import wire
+
+
+class Accumulated:
+    """Everything that the events fed so far add up to."""
+
+    def __init__(self) -> None:
+        self._status = "queued"
+        self._reasoning: list[str] = []
+        self._grounding: list[wire.Ground] = []
+        self._open: tuple[int, int] | None = None  # index, start of the span that has not closed
+        self._open_points: list[tuple[float, float]] = []
+        self._text: list[str] = []
+        self._points: list[wire.Point] = []
+        self._boxes: list[wire.Box] = []
+
+    def feed(self, event: wire.Message) -> None:
+        """Add one event; events must come in `seq` order, merged deltas are fine."""
+        match event:
+            case wire.RequestStarted():
+                self._status = "running"
+            case wire.ReasoningDelta(delta=delta):
+                self._reasoning.append(delta)
+            case wire.SpanOpen(index=index, start=start):
+                self._open, self._open_points = (index, start), []
+            case wire.SpanPoint(x=x, y=y):
+                self._open_points.append((x, y))
+            case wire.SpanClose(end=end, points=points):
+                if points and self._open is not None:
+                    self._grounding.append(wire.Ground(self._open[1], end, points))
+                self._open = None
+            case wire.ReasoningDone(text=text, grounding=grounding):
+                self._reasoning, self._grounding, self._open = [text], list(grounding), None
+            case wire.TextDelta(delta=delta):
+                self._text.append(delta)
+            case wire.PointEvent(x=x, y=y):
+                self._points.append(wire.Point(x, y))
+            case wire.BoxEvent():
+                self._boxes.append(wire.Box(event.x_min, event.y_min, event.x_max, event.y_max))
+            case wire.RequestDone():
+                self._status = "done"
+            case wire.RequestCancelled():
+                self._status = "cancelled"
+            case wire.RequestFailed():
+                self._status = "failed"
+
+    def state(self) -> dict[str, Any]:
+        """The `state` of a snapshot. `reasoning` has the shape of a result, plus `open`: the span that is
+        still being decoded, or `None`; without any reasoning so far it is `None` itself. `status` is
+        queued, running, done, cancelled or failed.
+        """
+        return {
+            "status": self._status,
+            "reasoning": self._reasoning_state(),
+            "text": "".join(self._text),
+            "points": wire.to_json(self._points),
+            "boxes": wire.to_json(self._boxes),
+            "mask": None,
+        }
+
+    def _reasoning_state(self) -> dict[str, Any] | None:
+        if not self._reasoning and self._open is None:
+            return None
+        opened = None
+        if self._open is not None:
+            opened = {"index": self._open[0], "start": self._open[1], "points": self._open_points}
+        reasoning = wire.Reasoning("".join(self._reasoning), tuple(self._grounding))
+        return {**wire.to_json(reasoning), "open": wire.to_json(opened)}
