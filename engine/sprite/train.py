@@ -119,8 +119,10 @@ def run(rank: int, recipe: Recipe, directory: Path, averager: Averager) -> None:
     """Body of one process: steps until the recipe's images are seen."""
     torch.set_num_threads(1)
     trainer = Trainer(recipe, directory, rank)
-    started, first = time.monotonic(), trainer.seen
+    started, first, parent = time.monotonic(), trainer.seen, os.getppid()
     while trainer.seen < recipe.images:
+        if os.getppid() != parent:  # the run was killed; left over, this process would fight the next run
+            return
         terms = trainer.advance()
         if trainer.step % recipe.average_every == 0:
             trainer.average(averager)
