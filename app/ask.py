@@ -1,0 +1,188 @@
+"""`dreamscope ask`: one question about one image, streamed to the terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import sys
+import uuid
+import warnings
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageOps
+
+from dreamscope.app.client import EngineClient, EngineGone, EngineRefused, data_url, socket_url
+from dreamscope.app.config import IMAGE_LIMIT_BYTES, SETTINGS_OF_SKILL
+from dreamscope.app.supervisor import EngineFailed, Supervisor, engine_command
+from dreamscope.app.terminal import Terminal
+from dreamscope.engine import wire
+from dreamscope.engine.settings import SettingError, Values
+from dreamscope.visualizers.overlay import data_uri, overlay
+from dreamscope.visualizers.raster import burn_in
+from dreamscope.visualizers.words import metrics_line
+
+CLIENT_NAME = "dreamscope-ask/0.1"
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
+_IMAGE_ID = "image"
+
+
+class Failed(Exception):
+    """The request could not be done; the text is a sentence for people, `status` the exit status."""
+
+    def __init__(self, text: str, status: int = 1) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+async def ask(path: str, prompt: str | None, values: Values, engine_flags: Sequence[str]) -> int:
+    """Ask, print, perhaps save; returns the exit status. Raises `SettingError` for what cannot be asked."""
+    save = _checked_save(values["save"])
+    data = read_image(path)
+    create = build_request(prompt, values)
+    url = _engine_url(values)
+    try:
+        async with _engine(url, values["model"], engine_flags) as address:
+            done = await _stream(address, data, create, values["json"])
+    except (Failed, EngineGone, EngineFailed, EngineRefused) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.status if isinstance(error, Failed) else 1
+    if values["json"]:
+        shown = {**done.output, "finish_reason": done.finish_reason, "metrics": wire.to_json(done.metrics)}
+        print(json.dumps(shown, indent=2))
+    else:
+        print(metrics_line(done.metrics), file=sys.stderr)
+    if save is not None:
+        save_marks(save, data, wire.result_from_json(create.skill, done.output), create.object or "")
+    return 0
+
+
+def read_image(path: str) -> bytes:
+    """The bytes of an image file. Raises `SettingError` when it is none that can be sent."""
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise SettingError(f"{path}: {error.strerror}.") from None
+    if len(data) > IMAGE_LIMIT_BYTES:
+        raise SettingError(f"{path}: larger than {IMAGE_LIMIT_BYTES / 1e6:.0f} MB.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            Image.open(io.BytesIO(data), formats=FORMATS).close()
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise SettingError(f"{path}: too many pixels; the engine takes up to 50 million.") from None
+    except OSError:
+        raise SettingError(f"{path}: not an image that can be read; use {', '.join(FORMATS)}.") from None
+    return data
+
+
+def build_request(prompt: str | None, values: Values) -> wire.RequestCreate:
+    """The request without its image. Raises `SettingError` when the prompt does not suit the skill."""
+    skill = values["skill"]
+    text = (prompt or "").strip()
+    if skill == "caption" and text:
+        raise SettingError("caption takes no question.")
+    if skill != "caption" and not text:
+        wanted = "a question" if skill == "query" else "the name of what to look for"
+        raise SettingError(f"{skill} needs {wanted} after the image.")
+    settings = {name: values[name] for name in SETTINGS_OF_SKILL[skill] if name in values.explicit}
+    return wire.RequestCreate(
+        request_id=uuid.uuid4().hex,
+        skill=skill,
+        model=values["model"] if values["engine"] and "model" in values.explicit else None,
+        image_id=_IMAGE_ID,
+        question=text if skill == "query" else None,
+        object=text if skill in ("point", "detect") else None,
+        length=values["length"] if skill == "caption" else None,
+        reasoning=values["reasoning"] if skill == "query" else None,
+        settings=settings or None,
+    )
+
+
+def save_marks(path: Path, image: bytes, result: wire.Result, name: str) -> None:
+    """Write the image with the marks of `result` as SVG or PNG. Raises `SettingError` if it cannot."""
+    with Image.open(io.BytesIO(image)) as opened:
+        upright = ImageOps.exif_transpose(opened).convert("RGB")
+    try:
+        if path.suffix.lower() == ".png":
+            burn_in(result, upright, name).save(path)
+            return
+        encoded = io.BytesIO()
+        upright.save(encoded, "PNG")
+        embedded = data_uri(encoded.getvalue(), "image/png")
+        path.write_text(overlay(result, upright.size, name, image=embedded), "utf-8")
+    except OSError as error:
+        raise SettingError(f"--save {path}: {error.strerror}.") from None
+
+
+def _checked_save(save: str | None) -> Path | None:
+    if save is None:
+        return None
+    path = Path(save)
+    if path.suffix.lower() not in (".svg", ".png"):
+        raise SettingError(f"--save {save}: the name must end in .svg or .png.")
+    if not path.parent.is_dir():
+        raise SettingError(f"--save {save}: there is no folder {path.parent}.")
+    return path
+
+
+def _engine_url(values: Values) -> str | None:
+    if not values["engine"]:
+        return None
+    try:
+        return socket_url(values["engine"])
+    except ValueError as error:
+        raise SettingError(f"--engine: {error}") from None
+
+
+@contextlib.asynccontextmanager
+async def _engine(url: str | None, model: str, flags: Sequence[str]) -> AsyncIterator[str]:
+    """Socket address of the engine at `url`, or of a private one that lives as long as the context."""
+    if url is not None:
+        yield url
+        return
+    command = engine_command("serve", f"--model={model}", "--host=127.0.0.1", "--port=0", *flags)
+    supervisor = Supervisor(command)
+    supervisor.start()
+    try:
+        await supervisor.wait_ready()
+        assert supervisor.status.url is not None
+        yield socket_url(supervisor.status.url)
+    finally:
+        await supervisor.stop()
+
+
+async def _stream(url: str, image: bytes, create: wire.RequestCreate, quiet: bool) -> wire.RequestDone:
+    """Run the request, writing its events as they come unless `quiet`. Raises `Failed`, `EngineGone`."""
+    client = await EngineClient.open(url, CLIENT_NAME)
+    terminal = None if quiet else Terminal(sys.stdout, _wants_ansi(sys.stdout.isatty(), os.environ))
+    try:
+        await client.send(wire.ImagePut(_IMAGE_ID, data_url(image)))
+        await client.send(create)
+        async for message in client.messages():
+            if terminal:
+                terminal.feed(message)
+            if isinstance(message, (*wire.TERMINAL, wire.ErrorEvent)):
+                if terminal:
+                    terminal.finish(isinstance(message, wire.RequestDone), create.skill)
+                return _done(message)
+        raise EngineGone("The engine closed the connection.")
+    finally:
+        await client.close()
+
+
+def _done(message: wire.Message) -> wire.RequestDone:
+    match message:
+        case wire.RequestDone():
+            return message
+        case wire.RequestFailed(error=error) | wire.ErrorEvent(error=error):
+            raise Failed(error.message, 2 if error.type == "invalid_request_error" else 1)
+        case _:
+            raise Failed("The run was stopped.")
+
+
+def _wants_ansi(tty: bool, environ: Mapping[str, Any]) -> bool:
+    return tty and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"

@@ -1,0 +1,106 @@
+"""`dreamscope`: the command line. Flags and their help come from the table in `app/config.py`.
+
+dreamscope [up]          the engine and the page
+dreamscope web           the page alone
+dreamscope ask           one question in the terminal
+dreamscope serve|models|pull   the engine's own commands, flags passed on
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+
+from dreamscope.app.config import TABLE
+from dreamscope.app.supervisor import engine_command
+from dreamscope.engine.settings import SettingError, add_flags, load
+
+COMMANDS = {
+    "up": "start the engine and the page, and open it in a browser",
+    "ask": "ask about one image in the terminal",
+    "serve": "run the engine alone, behind /v1/ws and /health",
+    "models": "list the models and whether they are on this machine",
+    "pull": "download a model",
+    "web": "serve the page alone, for an engine that runs already",
+}
+ENGINE_COMMANDS = ("serve", "models", "pull")
+USAGE_ERROR = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry of the console script; returns the exit status. Errors are one line on standard error."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help")):
+        words.insert(0, "up")
+    if words[0] in ENGINE_COMMANDS:
+        return run_child(words[0], words[1:])
+    options, rest = build_parser().parse_known_args(words)
+    try:
+        return _run(options, rest, os.environ)
+    except SettingError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USAGE_ERROR
+    except KeyboardInterrupt:
+        return 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands; those of the engine are listed, but parsed by the engine."""
+    parser = argparse.ArgumentParser(
+        "dreamscope",
+        description="A playground for looking inside grounded vision-language models.",
+        epilog="Without a command: up.",
+    )
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, help_text in COMMANDS.items():
+        sub = subparsers.add_parser(
+            name, help=help_text, description=help_text[0].upper() + help_text[1:] + ".", epilog=_epilog(name)
+        )
+        if name == "ask":
+            sub.add_argument("image", metavar="IMAGE", help="a JPEG, PNG, WebP or GIF file")
+            sub.add_argument(
+                "prompt",
+                metavar="QUESTION",
+                nargs="?",
+                help="what to ask; for point and detect the name of the thing, for caption nothing",
+            )
+        if name not in ENGINE_COMMANDS:
+            add_flags(sub, TABLE, name)
+    return parser
+
+
+def run_child(command: str, arguments: Sequence[str]) -> int:
+    """Run one engine command in the foreground with its own flags; returns its exit status."""
+    child = subprocess.Popen(engine_command(command, *arguments))
+    while True:
+        try:
+            return child.wait()
+        except KeyboardInterrupt:  # the terminal sent it to the child as well, which stops by itself
+            continue
+
+
+def _epilog(command: str) -> str | None:
+    if command in ("up", "ask"):
+        return "Other flags are passed to the engine that is started; see `dreamscope serve --help`."
+    return None
+
+
+def _run(options: argparse.Namespace, rest: list[str], environ: Mapping[str, str]) -> int:
+    values = load(TABLE, options.command, vars(options), environ)
+    if rest and (options.command == "web" or values["engine"]):
+        raise SettingError(f"{options.command} does not know {rest[0]!r}.")
+    if options.command == "ask":
+        from dreamscope.app.ask import ask
+
+        return asyncio.run(ask(options.image, options.prompt, values, rest))
+    from dreamscope.app import up
+
+    return up.web(values, _say) if options.command == "web" else up.up(values, rest, environ, _say)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)

@@ -1,0 +1,143 @@
+"""The settings of the app: one table that drives the flags, the environment, `--help` and the page's form.
+
+Commands: `up` (engine and web), `web` (the page alone) and `ask`. The engine has its own table; flags that
+are not in this one are passed on to the engine child unread.
+"""
+
+from __future__ import annotations
+
+from dreamscope.engine.settings import Setting, boolean
+
+DEFAULT_PORT = 7860
+DEFAULT_ENGINE_PORT = 2020
+SKILLS = ("query", "caption", "point", "detect")
+CAPTION_LENGTHS = ("short", "normal", "long")
+IMAGE_LIMIT_BYTES = 18_000_000
+"""Largest image file: in base64 and with its envelope it fits into one message to the engine."""
+
+RUNNING: tuple[Setting, ...] = (
+    Setting(
+        "model", str, "sprite-2", "Model the engine loads: a known name or a local folder.", metavar="NAME"
+    ),
+    Setting("host", str, "127.0.0.1", "Address the page listens on.", commands=("up", "web")),
+    Setting(
+        "port",
+        int,
+        DEFAULT_PORT,
+        "Port of the page; when it is taken, the next free one is used.",
+        minimum=1,
+        maximum=65535,
+        commands=("up", "web"),
+    ),
+    Setting(
+        "browser",
+        boolean,
+        True,
+        "Open the page in a browser when there is a display; --no-browser does not.",
+        commands=("up",),
+    ),
+    Setting(
+        "engine_port",
+        int,
+        DEFAULT_ENGINE_PORT,
+        "Port of the engine that is started; when it is taken, the next free one is used.",
+        minimum=1,
+        maximum=65535,
+        commands=("up",),
+    ),
+    Setting(
+        "engine",
+        str,
+        None,
+        "URL of an engine that runs already, such as ws://127.0.0.1:2020; none is started then.",
+        commands=("up", "web", "ask"),
+        metavar="URL",
+    ),
+)
+
+SAMPLING: tuple[Setting, ...] = (
+    Setting(
+        "temperature",
+        float,
+        0.2,
+        "How freely words are chosen: 0 always takes the likeliest, higher values vary more.",
+        minimum=0,
+        maximum=2,
+        commands=("ask",),
+    ),
+    Setting(
+        "top_p",
+        float,
+        0.9,
+        "Choose only among the likeliest words that together reach this probability.",
+        minimum=0.01,
+        maximum=1,
+        commands=("ask",),
+    ),
+    Setting(
+        "max_tokens",
+        int,
+        768,
+        "Longest reasoning and answer together, in tokens.",
+        minimum=1,
+        maximum=2048,
+        commands=("ask",),
+    ),
+    Setting(
+        "max_objects",
+        int,
+        150,
+        "Most points or boxes to return.",
+        minimum=1,
+        maximum=1000,
+        commands=("ask",),
+    ),
+    Setting(
+        "seed",
+        int,
+        None,
+        "The same seed gives the same run again; without one every run draws anew.",
+        minimum=0,
+        maximum=2**31 - 1,
+        commands=("ask",),
+    ),
+)
+
+ASKING: tuple[Setting, ...] = (
+    Setting("skill", str, "query", "What to do with the image.", choices=SKILLS, commands=("ask",)),
+    Setting(
+        "reasoning",
+        boolean,
+        True,
+        "Think in words that point at the image before answering; --no-reasoning answers at once.",
+        commands=("ask",),
+    ),
+    Setting("length", str, "normal", "How much a caption says.", choices=CAPTION_LENGTHS, commands=("ask",)),
+    Setting("json", boolean, False, "Print the result as JSON once it is complete.", commands=("ask",)),
+    Setting(
+        "save",
+        str,
+        None,
+        "Also draw the marks on the image and write it to this .svg or .png file.",
+        commands=("ask",),
+        metavar="FILE",
+    ),
+)
+
+TABLE: tuple[Setting, ...] = RUNNING + ASKING + SAMPLING
+
+SETTINGS_OF_SKILL: dict[str, tuple[str, ...]] = {
+    "query": ("temperature", "top_p", "max_tokens", "seed"),
+    "caption": ("temperature", "top_p", "max_tokens", "seed"),
+    "point": ("temperature", "top_p", "max_objects", "seed"),
+    "detect": ("temperature", "top_p", "max_objects", "seed"),
+}
+"""Which sampling settings a skill listens to; the others are accepted by the engine and ignored."""
+
+SPATIAL_DEFAULTS: dict[str, float] = {"temperature": 0.0, "top_p": 1.0}
+"""Defaults of point and detect where they differ from the table: places are decoded greedily."""
+
+
+def sampling_row(name: str) -> Setting:
+    """The row of one sampling setting. Raises `KeyError`."""
+    return next(row for row in SAMPLING if row.name == name)

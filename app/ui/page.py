@@ -1,0 +1,31 @@
+"""The Gradio side of the page: one Blocks with the playground's skeleton, and what its document needs."""
+
+from __future__ import annotations
+
+import gradio as gr
+
+from dreamscope.app.ui.examples import Example
+from dreamscope.app.ui.playground import playground_html
+
+TITLE = "Dreamscope"
+_FAVICON = (
+    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 20 20'%3E"
+    "%3Ccircle cx='10' cy='10' r='8' fill='%230c0d10' stroke='%236d78ff' stroke-width='2'/%3E"
+    "%3Ccircle cx='12.4' cy='8' r='2.4' fill='%23ffffff'/%3E%3C/svg%3E"
+)
+HEAD = (
+    '<link rel="stylesheet" href="/ui/style.css"><link rel="stylesheet" href="/ui/panel.css">'
+    f'<link rel="modulepreload" href="/ui/main.js"><link rel="icon" href="{_FAVICON}">'
+)
+
+
+def build_page(examples: tuple[Example, ...]) -> gr.Blocks:
+    """The Blocks that is mounted at `/`. Its component mounts `static/main.js` on itself when it loads."""
+    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as blocks:
+        gr.HTML(
+            html_template=playground_html(examples),
+            js_on_load="import('/ui/main.js').then((module) => module.mount(element));",
+            apply_default_css=False,
+            elem_id="playground",
+        )
+    return blocks

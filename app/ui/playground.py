@@ -1,0 +1,135 @@
+"""The skeleton of the playground: where everything goes, with every word it shows. No behaviour, no results.
+
+`playground.html` holds the structure; `%name%` and `%icon:name%` are filled in here. The page's scripts put
+results into the elements marked `data-slot` as fragments made on the server, never the other way round:
+model text does not come near this template.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib.resources import files
+
+from dreamscope.app import words
+from dreamscope.app.config import CAPTION_LENGTHS, IMAGE_LIMIT_BYTES
+from dreamscope.app.ui.examples import Example
+from dreamscope.app.ui.icons import icon
+from dreamscope.app.ui.markup import attributes, text
+from dreamscope.app.ui.settings_form import settings_html
+
+_SHOWN_WHEN_EMPTY = 3
+_SKILLS = (("query", "Query"), ("caption", "Caption"), ("point", "Point"), ("detect", "Detect"))
+_PROMPTS = (
+    ("query", "question", "Question", "How many dogs are there?"),
+    ("point", "object", "What to point at", "dog"),
+    ("detect", "object", "What to find", "dog"),
+)
+_SHORTCUTS = (
+    ("/", "Go to the prompt"),
+    ("Ctrl Enter", "Run"),
+    ("Esc", "Let go of a mark, or stop the run"),
+    ("1 … 9", "Pick a mark"),
+    ("h", "Hide or show the marks"),
+    ("+ − 0", "Zoom in, out, fit"),
+    ("?", "This list"),
+)
+_HOLE = re.compile(r"%([a-z]+)(?::([a-z]+))?%")
+
+
+def playground_html(examples: tuple[Example, ...]) -> str:
+    """The whole page below Gradio's wrappers."""
+    said = {
+        "offline": words.PAGE_OFFLINE,
+        "offline_short": words.PAGE_OFFLINE_SHORT,
+        "unreadable": words.IMAGE_UNREADABLE,
+        "too_big": words.image_too_big(IMAGE_LIMIT_BYTES),
+        "missing_image": words.IMAGE_MISSING,
+        "no_example": words.IMAGE_NOT_FOUND,
+    }
+    parts = {
+        "words": text(json.dumps(said)),
+        "limit": str(IMAGE_LIMIT_BYTES),
+        "engine": text(words.ENGINE_STARTING),
+        "invite": text(words.EMPTY),
+        "hint": text(words.STREAM_HINT),
+        "cards": "".join(_card(example) for example in examples[:_SHOWN_WHEN_EMPTY]),
+        "thumbs": "".join(_thumb(example) for example in examples),
+        "tabs": "".join(_tab(*row) for row in _SKILLS),
+        "prompts": "".join(_prompt(*row) for row in _PROMPTS),
+        "lengths": "".join(_length(name) for name in CAPTION_LENGTHS),
+        "settings": settings_html(),
+        "shortcuts": "".join(_shortcut(*row) for row in _SHORTCUTS),
+    }
+    template = files("dreamscope.app.ui").joinpath("playground.html").read_text("utf-8")
+    return _HOLE.sub(lambda hole: icon(hole[2]) if hole[2] else parts[hole[1]], template)
+
+
+def _card(example: Example) -> str:
+    return _example(example, "card", f"<span>{text(_invitation(example))}</span>")
+
+
+def _thumb(example: Example) -> str:
+    return _example(example, "thumb", "", title=_invitation(example))
+
+
+def _invitation(example: Example) -> str:
+    label = dict(_SKILLS)[example.skill]
+    if example.skill == "query":
+        return example.question
+    return f"{label} it" if example.skill == "caption" else f"{label}: {example.question}"
+
+
+def _example(example: Example, kind: str, caption: str, **extra: str) -> str:
+    data = attributes(
+        class_=kind,
+        type="button",
+        data_example=example.file,
+        data_question=example.question,
+        data_skill=example.skill,
+        data_alt=example.alt,
+        aria_label=f"Example scene: {example.alt}. {_invitation(example)}",
+        **extra,
+    )
+    picture = attributes(src=f"/example/{example.file}", alt="", draggable="false")
+    return f"<button {data}><img {picture}>{caption}</button>"
+
+
+def _tab(skill: str, label: str) -> str:
+    chosen = skill == "query"
+    data = attributes(
+        type="button",
+        role="tab",
+        id=f"ds-tab-{skill}",
+        data_tab=skill,
+        aria_controls="ds-form",
+        aria_selected=str(chosen).lower(),
+        tabindex="0" if chosen else "-1",
+    )
+    return f"<button {data}>{text(label)}</button>"
+
+
+def _prompt(skill: str, field: str, label: str, placeholder: str) -> str:
+    control = attributes(
+        id=f"ds-prompt-{skill}",
+        name=field,
+        rows="2" if skill == "query" else "1",
+        placeholder=placeholder,
+        spellcheck="true" if skill == "query" else "false",
+        autocomplete="off",
+        enterkeyhint="go",
+        aria_describedby="ds-prompt-error",
+        data_prompt=skill,
+    )
+    heading = f'<label class="vh" for="ds-prompt-{skill}">{text(label)}</label>'
+    return f'<div class="prompt" data-only="{skill}">{heading}<textarea {control}></textarea></div>'
+
+
+def _length(name: str) -> str:
+    control = attributes(type="radio", name="length", value=name, checked=name == "normal")
+    return f"<label><input {control}><span>{text(name.capitalize())}</span></label>"
+
+
+def _shortcut(keys: str, what: str) -> str:
+    caps = " ".join(f"<kbd>{text(key)}</kbd>" for key in keys.split())
+    return f"<div><dt>{caps}</dt><dd>{text(what)}</dd></div>"

@@ -1,0 +1,149 @@
+// The request form: which skill, what is asked, with which settings; and errors beside the field.
+export class Form {
+  constructor(root, run) {
+    this.root = root;
+    this.form = root.querySelector(".ask");
+    this.tabs = [...root.querySelectorAll("[data-tab]")];
+    this.settings = [...root.querySelectorAll("[data-setting]")];
+    this.model = root.querySelector("#ds-model");
+    this.form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      run();
+    });
+    root.querySelector(".tabs").addEventListener("keydown", (event) => this.tabKey(event));
+    for (const tab of this.tabs) tab.addEventListener("click", () => this.select(tab.dataset.tab));
+    root.querySelector("[data-act='settings']").addEventListener("click", () => this.toggleSettings());
+    root.querySelector("[data-act='reset']").addEventListener("click", () => this.reset());
+    this.form.addEventListener("input", (event) => this.edited(event.target));
+    this.form.addEventListener("keydown", (event) => this.enter(event, run));
+    this.select("query");
+  }
+
+  get skill() {
+    return this.form.dataset.skill;
+  }
+
+  get prompt() {
+    return this.form.querySelector(`[data-prompt="${this.skill}"]`);
+  }
+
+  select(skill) {
+    this.form.dataset.skill = skill;
+    for (const tab of this.tabs) {
+      const chosen = tab.dataset.tab === skill;
+      tab.setAttribute("aria-selected", String(chosen));
+      tab.tabIndex = chosen ? 0 : -1;
+      if (chosen) this.form.setAttribute("aria-labelledby", tab.id);
+    }
+    for (const box of this.settings) {
+      const input = box.querySelector("input");
+      box.hidden = !box.dataset.skills.split(" ").includes(skill);
+      input.placeholder = input.getAttribute(`data-default-${skill}`) ?? "";
+    }
+    this.clearErrors();
+    this.count();
+  }
+
+  tabKey(event) {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    const at = this.tabs.findIndex((tab) => tab.dataset.tab === this.skill);
+    const next = this.tabs[(at + step + this.tabs.length) % this.tabs.length];
+    this.select(next.dataset.tab);
+    next.focus();
+  }
+
+  // Enter in a prompt runs, Shift+Enter makes a new line.
+  enter(event, run) {
+    const plain = event.key === "Enter" && !event.shiftKey && !event.isComposing;
+    if (!plain || !event.target.matches("textarea")) return;
+    event.preventDefault();
+    run();
+  }
+
+  // What an example asks: a question, a name, or the length of a caption.
+  fill(skill, prompt) {
+    this.select(skill);
+    const length = this.form.querySelector(`[name="length"][value="${CSS.escape(prompt)}"]`);
+    if (this.prompt) this.prompt.value = prompt;
+    else if (length) length.checked = true;
+    this.root.querySelector("[data-act='run']").focus({ preventScroll: true });
+  }
+
+  request() {
+    const request = { skill: this.skill, settings: this.changedSettings() };
+    if (this.model.value) request.model = this.model.value;
+    if (this.prompt) request[this.prompt.name] = this.prompt.value;
+    if (this.skill === "query") request.reasoning = this.form.querySelector("#ds-reasoning").checked;
+    if (this.skill === "caption") request.length = this.form.querySelector("[name='length']:checked").value;
+    return request;
+  }
+
+  // A number input whose text is no number has an empty value, but says so in `validity`.
+  changedSettings() {
+    const fields = this.settings.filter((box) => !box.hidden).map((box) => box.querySelector("input"));
+    const changed = fields.filter((input) => input.value !== "" || input.validity.badInput);
+    return Object.fromEntries(changed.map((input) => [input.name, input.validity.badInput ? "?" : input.value]));
+  }
+
+  edited(input) {
+    const field = input.matches("[data-prompt]") ? "prompt" : input.name;
+    this.fail(field, "");
+    this.count();
+  }
+
+  count() {
+    const badge = this.root.querySelector(".changed");
+    const changed = Object.keys(this.changedSettings()).length;
+    badge.textContent = String(changed);
+    badge.hidden = changed === 0;
+  }
+
+  toggleSettings(open) {
+    const panel = this.root.querySelector(".settings");
+    panel.hidden = open === undefined ? !panel.hidden : !open;
+    this.root.querySelector("[data-act='settings']").setAttribute("aria-expanded", String(!panel.hidden));
+  }
+
+  reset() {
+    for (const box of this.settings) box.querySelector("input").value = "";
+    this.clearErrors();
+    this.count();
+  }
+
+  // Shows `text` beside the field; an empty text takes the error away.
+  fail(field, text) {
+    const place = this.root.querySelector(`[data-error="${CSS.escape(field)}"]`);
+    if (!place) return;
+    place.textContent = text;
+    const input = field === "prompt" ? this.prompt : this.form.querySelector(`.setting [name="${CSS.escape(field)}"]`);
+    if (!input) return;
+    if (!text) {
+      input.removeAttribute("aria-invalid");
+      return;
+    }
+    input.setAttribute("aria-invalid", "true");
+    if (field !== "prompt") this.toggleSettings(true);
+    input.focus();
+  }
+
+  clearErrors() {
+    for (const place of this.root.querySelectorAll("[data-error]")) place.textContent = "";
+    for (const input of this.form.querySelectorAll("[aria-invalid]")) input.removeAttribute("aria-invalid");
+  }
+
+  busy(running) {
+    const [start, stop] = ["run", "stop"].map((name) => this.root.querySelector(`[data-act="${name}"]`));
+    const focused = [start, stop].includes(document.activeElement);
+    start.hidden = running;
+    stop.hidden = !running;
+    if (focused) (running ? stop : start).focus({ preventScroll: true });
+  }
+
+  models(models) {
+    const chosen = this.model.value;
+    this.model.replaceChildren(...models.map(({ id, name }) => new Option(name, id, false, id === chosen)));
+    this.model.disabled = models.length < 2;
+  }
+}

@@ -1,0 +1,119 @@
+// Fit, zoom and pan. The plate is laid out at its real size, so that lines stay sharp and keep their width.
+const MAX_SCALE = 12;
+const PADDING = 16;
+const DRAG_THRESHOLD = 4;
+
+export class Zoom {
+  constructor(sky, plate, { output, resized }) {
+    Object.assign(this, { sky, plate, output, resized });
+    this.size = null;
+    this.scale = 1;
+    this.center = [0.5, 0.5];
+    this.pointers = new Map();
+    sky.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
+    sky.addEventListener("pointerdown", (event) => this.down(event));
+    sky.addEventListener("pointermove", (event) => this.move(event));
+    for (const name of ["pointerup", "pointercancel"]) sky.addEventListener(name, (event) => this.up(event));
+    sky.addEventListener("dblclick", (event) => this.twice(event));
+    new ResizeObserver(() => this.layout()).observe(sky);
+  }
+
+  setSize(width, height) {
+    this.size = [width, height];
+    this.fit();
+  }
+
+  fit() {
+    this.scale = 1;
+    this.center = [0.5, 0.5];
+    this.layout();
+  }
+
+  // Zooms about the point of the sky that is given in client coordinates, or about its middle.
+  by(factor, at) {
+    if (!this.size) return;
+    const sky = this.sky.getBoundingClientRect();
+    const [x, y] = at ?? [sky.left + sky.width / 2, sky.top + sky.height / 2];
+    const plate = this.plate.getBoundingClientRect();
+    const spot = [(x - plate.left) / plate.width, (y - plate.top) / plate.height];
+    const scale = Math.min(MAX_SCALE, Math.max(1, this.scale * factor));
+    const kept = this.scale / scale;
+    this.center = this.center.map((c, i) => spot[i] + (c - spot[i]) * kept);
+    this.scale = scale;
+    this.layout();
+  }
+
+  pan(dx, dy) {
+    const plate = this.plate.getBoundingClientRect();
+    this.center = [this.center[0] - dx / plate.width, this.center[1] - dy / plate.height];
+    this.layout();
+  }
+
+  layout() {
+    const { clientWidth, clientHeight } = this.sky;
+    if (!this.size || !clientWidth || !clientHeight) return;
+    const [width, height] = this.size;
+    const fit = Math.min((clientWidth - 2 * PADDING) / width, (clientHeight - 2 * PADDING) / height);
+    const shown = [width * fit * this.scale, height * fit * this.scale];
+    const room = [clientWidth, clientHeight];
+    this.center = this.center.map((c, i) => {
+      const half = Math.min(0.5, room[i] / (2 * shown[i]));
+      return Math.min(1 - half, Math.max(half, c));
+    });
+    const left = room[0] / 2 - this.center[0] * shown[0];
+    const top = room[1] / 2 - this.center[1] * shown[1];
+    this.plate.style.cssText = `width:${shown[0]}px;height:${shown[1]}px;transform:translate(${left}px,${top}px)`;
+    this.sky.style.touchAction = this.scale > 1 ? "none" : "pan-y";
+    this.output.textContent = `${Math.round(this.scale * 100)}%`;
+    this.width = shown[0];
+    this.resized(shown[0]);
+  }
+
+  wheel(event) {
+    if (!this.size || matchMedia("(max-width: 859px)").matches) return;
+    event.preventDefault();
+    const step = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? event.deltaY * 16 : event.deltaY;
+    this.by(Math.exp(-step * (event.ctrlKey ? 0.01 : 0.002)), [event.clientX, event.clientY]);
+  }
+
+  down(event) {
+    if (event.button !== 0 || !this.size || event.target.closest("button")) return;
+    this.pointers.set(event.pointerId, [event.clientX, event.clientY]);
+    this.moved = 0;
+  }
+
+  move(event) {
+    const last = this.pointers.get(event.pointerId);
+    if (!last) return;
+    const now = [event.clientX, event.clientY];
+    if (this.pointers.size === 2) {
+      const other = [...this.pointers].find(([id]) => id !== event.pointerId)[1];
+      const middle = [(now[0] + other[0]) / 2, (now[1] + other[1]) / 2];
+      this.by(distance(now, other) / Math.max(1, distance(last, other)), middle);
+      this.pointers.set(event.pointerId, now);
+      return;
+    }
+    this.moved += distance(now, last);
+    if (this.moved > DRAG_THRESHOLD && this.scale > 1) {
+      this.sky.setPointerCapture(event.pointerId);
+      this.sky.classList.add("panning");
+      this.pan(now[0] - last[0], now[1] - last[1]);
+    }
+    this.pointers.set(event.pointerId, now);
+  }
+
+  up(event) {
+    this.pointers.delete(event.pointerId);
+    this.sky.classList.remove("panning");
+  }
+
+  twice(event) {
+    if (event.target.closest("button, .mark")) return;
+    if (this.scale > 1) this.fit();
+    else this.by(2.5, [event.clientX, event.clientY]);
+  }
+}
+
+function distance(a, b) {
+  return Math.hypot(a[0] - b[0], a[1] - b[1]);
+}
