@@ -38,8 +38,15 @@ def ground_span(text: str, index: int, places: int) -> str:
     before = text[: len(text) - len(text.lstrip())] if inner else text
     after = text[len(before) + len(inner) :]
     name = words.ground_name(inner, index + 1, places)
-    number = f'<sup class="ground-number" aria-hidden="true">{index + 1}</sup>'
+    number = _number(inner, index + 1)
     return f"{escape(before)}{_start(index, name)}{escape(inner)}{number}</span>{escape(after)}"
+
+
+def _number(inner: str, number: int) -> str:
+    """The raised number; words that end in it ("dog 2") already say it."""
+    if inner.split()[-1:] == [str(number)]:
+        return ""
+    return f'<sup class="ground-number" aria-hidden="true">{number}</sup>'
 
 
 def open_span(index: int) -> str:

@@ -75,8 +75,8 @@ class Recipe:
     vision_batch: int = 20
     text_batch: int = 14
     answer_tokens: int = 128
-    images: int = 236_000
-    decay: float = 0.46  # share of the images over which the rate falls
+    images: int = 300_000
+    decay: float = 0.52  # share of the images over which the rate falls
     floor: float = 0.02
     warmup: int = 1_600
     curriculum: tuple[tuple[int, int], ...] = ((0, 2), (20_000, 3), (45_000, 6))  # images seen → most objects

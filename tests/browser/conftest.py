@@ -49,12 +49,27 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
         f"up.engine_command = lambda *words: {command!r}; "
         "sys.exit(cli.main(['up', '--no-browser', '--port', '7960']))"
     )
-    output = tmp_path_factory.mktemp("app") / "output.txt"
+    with running(program, tmp_path_factory.mktemp("app")) as program_running:
+        yield program_running
+
+
+@contextlib.contextmanager
+def running(program: str, folder: Path) -> Iterator[App]:
+    """A Python program that serves the page, from when it answers until the block ends."""
+    output = folder / "output.txt"
     with output.open("w") as printed:
         process = subprocess.Popen([sys.executable, "-c", program], stdout=printed, start_new_session=True)
     yield App(_address(process, output), output)
     process.terminate()
     process.wait(timeout=20)
+
+
+@pytest.fixture(scope="module")
+def real_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """The product as it is: engine, Sprite 2, page."""
+    program = "import sys; from dreamscope.app import cli; sys.exit(cli.main(['up', '--no-browser']))"
+    with running(program, tmp_path_factory.mktemp("real")) as program_running:
+        yield program_running
 
 
 def _address(process: subprocess.Popen[bytes], output: Path) -> str:

@@ -75,3 +75,10 @@ def test_no_text_is_lost_or_doubled_and_every_ground_appears(text: str, spans: l
 def test_open_span_has_the_same_id() -> None:
     assert 'data-ground="g2"' in open_span(2)
     assert 'class="ground open"' in open_span(2)
+
+
+def test_words_that_end_in_their_number_are_not_numbered_again():
+    text = "I find dog 1, dog 7"
+    html = render(text, (Ground(6, 12, ((0.1, 0.1),)), Ground(13, 19, ((0.2, 0.2),))))
+    assert "dog 1</span>, " in html
+    assert 'dog 7<sup class="ground-number" aria-hidden="true">2</sup></span>' in html
