@@ -75,7 +75,7 @@ class Recipe:
     vision_batch: int = 20
     text_batch: int = 14
     answer_tokens: int = 128
-    images: int = 300_000
+    images: int = 320_000
     decay: float = 0.52  # share of the images over which the rate falls
     floor: float = 0.02
     warmup: int = 1_600
