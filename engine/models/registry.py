@@ -52,6 +52,7 @@ class ModelSpec:
     packaged: str | None = None
     path: Path | None = None
     unavailable: str | None = None
+    threads: int | None = None  # CPU threads that serve it best; None for all cores
 
     def directory(self) -> Path | None:
         """The folder or file of a packaged or local model; `None` for one that is downloaded."""
@@ -81,6 +82,7 @@ _SPECS = (
         description="A miniature of Moondream 2 that knows its own drawn scenes. Comes with the package.",
         owned_by="dreamscope",
         packaged="sprite-2",
+        threads=1,  # its matrices are too small to be worth sharing between cores
     ),
     ModelSpec(
         id="sprite-3",

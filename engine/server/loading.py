@@ -16,7 +16,7 @@ from dreamscope.engine.weights.progress import Report
 
 def load_serving(spec: ModelSpec, values: Values, report: Report) -> Serving:
     """Load and start; blocks for as long as that takes. Raises `DreamscopeError` saying what to do."""
-    device = open_device(values["device"], values["dtype"], values["threads"])
+    device = open_device(values["device"], values["dtype"], values["threads"] or spec.threads)
     model = load_model(spec, device, report)
     info = replace(spec.info(default=True, loaded=True), context_length=model.config.text.max_context)
     engine = Engine(
