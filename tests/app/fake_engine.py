@@ -23,6 +23,7 @@ import io
 import json
 import os
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import websockets
 from PIL import Image
@@ -213,7 +214,7 @@ async def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--delay", type=float, default=0.0, help="seconds between events")
-    parser.add_argument("--load", type=float, default=0.0, help="seconds until the model counts as loaded")
+    parser.add_argument("--gate", type=Path, help="a FIFO; the model counts as loaded once somebody writes to it")
     options = parser.parse_args()
     loaded = asyncio.Event()
 
@@ -230,7 +231,8 @@ async def main() -> None:
         port = server.sockets[0].getsockname()[1]
         facts = json.dumps({"url": f"http://127.0.0.1:{port}", "port": port, "pid": os.getpid()})
         print("listening", facts, flush=True)
-        await asyncio.sleep(options.load)
+        if options.gate:
+            await asyncio.to_thread(options.gate.read_bytes)
         loaded.set()
         print("ready", facts, flush=True)
         await server.serve_forever()

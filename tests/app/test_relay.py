@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -205,12 +206,15 @@ async def test_engine_that_could_not_start(open_page):
     assert link["detail"] == "The engine could not start: Not enough memory."
 
 
-async def test_a_model_that_is_still_loading(open_page, engine_script):
-    supervisor = Supervisor(engine_script("--load=0.3"))
+async def test_a_model_that_is_still_loading(open_page, engine_script, tmp_path):
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    supervisor = Supervisor(engine_script(f"--gate={gate}"))
     supervisor.start()
     async with open_page(supervisor) as page:
         link = await page.until(lambda m: "Loading sprite-2" in m.get("engine", {}).get("detail", ""))
         assert link["engine"]["state"] == "starting"
+        await asyncio.to_thread(gate.write_bytes, b"load")
         await page.until_engine("ready")
     await supervisor.stop()
 
