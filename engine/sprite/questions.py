@@ -310,7 +310,7 @@ def _sector(scene: Scene, item: SceneObject, axis: int, sign: int) -> list[Scene
         if other is item:
             continue
         delta = (other.center[0] - item.center[0], other.center[1] - item.center[1])
-        if sign * delta[axis] > abs(delta[1 - axis]):
+        if sign * delta[axis] > abs(delta[1 - axis]) + 1e-9:  # on the diagonal, rounding must not decide
             found.append((delta[0] ** 2 + delta[1] ** 2, other))
     if not found:
         return []

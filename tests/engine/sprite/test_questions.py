@@ -143,17 +143,19 @@ def _check_relation(scene: Scene, pair: Pair, answer: str) -> None:
             inside.append((math.hypot(ox - x, oy - y), other))
     if not inside:
         assert answer == "Nothing"
-        tail, near = "nothing", []
+        tail, near = "nothing", list[SceneObject]()
     else:
         distance, nearest = min(inside, key=lambda pair: pair[0])
         rivals = [d for d, other in inside if other.name != nearest.name]
         assert all(rival >= math.sqrt(1.4) * distance - 1e-9 for rival in rivals), "ambiguous"
         assert answer == _article(nearest.name).capitalize()
-        tail, near = f"the {nearest.name}", [nearest]
+        tail = f"the {nearest.name}"
+        # Two of one class may be equally near; rounding decides which of them is meant.
+        near = [other for d, other in inside if d <= distance + 1e-9]
     if pair.reasoning:
         begin = words[0].upper() + words[1:]
         assert _text(pair.reasoning) == f"I find the {item.name}. {begin} it is {tail}."
-        assert _grounds(pair, [item, *near])
+        assert any(_grounds(pair, [item, *one]) for one in ([[o] for o in near] or [[]]))
 
 
 def _check_what(scene: Scene, pair: Pair, answer: str) -> None:
