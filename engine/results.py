@@ -9,11 +9,43 @@ from dreamscope.engine.codec import WireError, from_json, to_json
 
 
 @dataclass(frozen=True, slots=True)
+class Spread:
+    """How the decoder's distribution over the bins of one number lies; nothing is estimated beyond it.
+
+    `p`: probability of the chosen bin. `i68`, `i95`: from the lowest to the highest value between the 16th
+    and 84th, the 2.5th and 97.5th percent of the probability, in fractions of the image.
+    """
+
+    p: float
+    i68: tuple[float, float]
+    i95: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceSpread:
+    """Spread of both coordinates of a place."""
+
+    x: Spread
+    y: Spread
+
+
+@dataclass(frozen=True, slots=True)
+class BoxSpread:
+    """Spread of a box as it is decoded: its centre, its width and height."""
+
+    x: Spread
+    y: Spread
+    w: Spread
+    h: Spread
+
+
+@dataclass(frozen=True, slots=True)
 class Point:
-    """A place in the image, fractions in 0..1."""
+    """A place in the image, fractions in 0..1. Spreads are there if uncertainty was asked for."""
 
     x: float
     y: float
+    spread: PlaceSpread | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +56,7 @@ class Box:
     y_min: float
     x_max: float
     y_max: float
+    spread: BoxSpread | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +66,12 @@ class Ground:
     start_idx: int
     end_idx: int
     points: tuple[tuple[float, float], ...]
+    spreads: tuple[PlaceSpread, ...] | None = None
+
+
+Probs = tuple[tuple[int, float], ...]
+"""For each text token how many code points it added to the text, and the probability that the model gave it:
+softmax of the logits as they are, before temperature, nucleus and masks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +80,7 @@ class Reasoning:
 
     text: str
     grounding: tuple[Ground, ...] = ()
+    probs: Probs | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +89,7 @@ class QueryResult:
 
     answer: str
     reasoning: Reasoning | None = None
+    probs: Probs | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +97,16 @@ class CaptionResult:
     """Text of the caption skill."""
 
     caption: str
+    probs: Probs | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChatResult:
+    """The next message of a conversation, written by the assistant."""
+
+    answer: str
+    reasoning: Reasoning | None = None
+    probs: Probs | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +124,46 @@ class DetectResult:
     objects: tuple[Box, ...]
 
 
-Result = QueryResult | CaptionResult | PointResult | DetectResult
+@dataclass(frozen=True, slots=True)
+class GazeResult:
+    """Where the person looks; `None` if not into the image."""
+
+    gaze: Point | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentResult:
+    """Outline of an object as an SVG path inside `bbox`: (0, 0) its top left corner, (1, 1) its bottom right.
+
+    `path` is empty if the model wrote none, and `parse_error` says why if what it wrote is not one. `bbox` is
+    `None` if the model gave no box. `refined`: whether a refiner has improved what the model wrote.
+    """
+
+    path: str
+    bbox: Box | None = None
+    parse_error: str | None = None
+    refined: bool = False
+
+
+Result = QueryResult | CaptionResult | ChatResult | PointResult | DetectResult | GazeResult | SegmentResult
 RESULTS: dict[str, type] = {
     "query": QueryResult,
     "caption": CaptionResult,
+    "chat": ChatResult,
     "point": PointResult,
     "detect": DetectResult,
+    "gaze": GazeResult,
+    "segment": SegmentResult,
 }
 
 
 def result_to_json(result: Result) -> dict[str, Any]:
     """The native JSON body of a result, as `request.done` carries it."""
     encoded: dict[str, Any] = to_json(result)
+    if isinstance(result, GazeResult):
+        encoded.setdefault("gaze", None)  # no target is an answer, not an absent field
+    if isinstance(result, SegmentResult):
+        encoded.setdefault("bbox", None)
     return encoded
 
 

@@ -214,7 +214,7 @@ async def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--delay", type=float, default=0.0, help="seconds between events")
-    parser.add_argument("--gate", type=Path, help="a FIFO; the model counts as loaded once somebody writes to it")
+    parser.add_argument("--gate", type=Path, help="a FIFO; once somebody writes to it, the model is loaded")
     options = parser.parse_args()
     loaded = asyncio.Event()
 

@@ -24,7 +24,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
     max_leaves=6,
 )  # fmt: skip
-MESSAGES = sorted(wire._CLASSES.values(), key=lambda cls: cls.wire_type)
+MESSAGES = sorted(wire.CLASSES.values(), key=lambda cls: cls.wire_type)
 RESULTS = sorted(wire.RESULTS.items())
 
 
@@ -86,12 +86,13 @@ def test_every_result_survives_json(skill, cls):
 def test_the_protocol_is_complete():
     assert {cls.wire_type for cls in MESSAGES} == {
         "hello", "ready", "error", "image.put", "image.drop", "image.ready",
-        "request.create", "request.cancel", "request.resume",
+        "request.create", "request.cancel", "request.resume", "models", "model.load", "model.progress",
         "request.accepted", "request.started", "request.done", "request.cancelled", "request.failed",
         "request.snapshot", "reasoning.delta", "reasoning.done", "text.delta",
-        "span.open", "span.point", "span.close", "point", "box.center", "box",
+        "span.open", "span.point", "span.close", "point", "box.center", "box", "gaze",
+        "mask.bbox", "mask.delta", "mask.done",
     }  # fmt: skip
-    assert {skill for skill, _ in RESULTS} == {"query", "caption", "point", "detect"}
+    assert {skill for skill, _ in RESULTS} == {"query", "caption", "point", "detect", "segment", "gaze"}
     for cls in MESSAGES:
         assert dataclasses.fields(cls)
         assert cls.__dataclass_params__.frozen

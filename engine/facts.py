@@ -1,0 +1,100 @@
+"""What messages are made of besides results; part of `wire`, through which everyone imports it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Counts in tokens, times in milliseconds; `None` where nothing was measured."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    cached_tokens: int = 0
+    queue_time_ms: float | None = None
+    image_time_ms: float | None = None
+    prefill_time_ms: float | None = None
+    ttft_ms: float | None = None
+    decode_time_ms: float | None = None
+    total_time_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorInfo:
+    """The one error shape: a sentence, a class, the field at fault, a stable code."""
+
+    message: str
+    type: str
+    code: str
+    param: str | None = None
+    retryable: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInfo:
+    """Size in pixels after orientation, and how many crops the vision encoder saw."""
+
+    width: int
+    height: int
+    crops: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """One entry of the model list.
+
+    `state`: `ready` (its files are on this machine), `download` (they are fetched first), `loading`, or
+    `unavailable` and `failed`, for which `reason` is a sentence. `loaded`: requests run at once. `adapters`:
+    the `NAME@STEP` that requests may name.
+    """
+
+    id: str
+    skills: tuple[str, ...]
+    name: str = ""
+    description: str = ""
+    default: bool = False
+    loaded: bool = False
+    context_length: int = 0
+    aliases: tuple[str, ...] = ()
+    object: str = "model"
+    owned_by: str = "moondream"
+    state: str = "ready"
+    adapters: tuple[str, ...] = ()
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the server accepts on one connection."""
+
+    max_message_bytes: int
+    max_inflight: int
+    replay_seconds: float
+    replay_events: int
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A ready-made request: what a client would fill in for a common task. Absent fields are left alone."""
+
+    id: str
+    name: str
+    skill: str
+    question: str | None = None
+    reasoning: bool | None = None
+    response_format: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChatTurn:
+    """One message of a conversation.
+
+    `role` is system, user or assistant; `content` a string, or a list of `{"type": "text", "text": ...}` and
+    `{"type": "image", "image_id": ...}` or `{"type": "image", "image_url": ...}`.
+    """
+
+    role: str
+    content: Any
