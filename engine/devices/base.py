@@ -85,6 +85,25 @@ class Device(Protocol):
     def gelu(self, x: Array) -> Array:
         """Tanh approximation."""
 
+    def gelu_exact(self, x: Array) -> Array:
+        """`x / 2 * (1 + erf(x / sqrt(2)))`."""
+
+    def tanh(self, x: Array) -> Array:
+        """Elementwise hyperbolic tangent."""
+
+    def top_weights(self, scores: Array, k: int) -> tuple[Array, Array]:
+        """The `k` largest of each row of `[n, E]`, best first: their indices, and their softmax.
+
+        Both `[n, k]`. The softmax is over the chosen ones alone, in float32, and in the compute dtype.
+        """
+
+    def expert_linear(self, x: Array, weight: Array, ids: Array) -> Array:
+        """Row i through the matrices `ids[i]` of `weight` `[E, out, in]`: `[n, k, out]`.
+
+        `x` is `[n, 1, in]`, the same row for all of them, or `[n, k, in]`, one row for each. `ids` `[n, k]`
+        as `top_weights` gives them. Only the matrices that `ids` names are read.
+        """
+
     def attention(self, q: Array, k: Array, v: Array, mask: Array | None) -> Array:
         """Softmax attention `[B, H, T, E]` over `[B, Hkv, S, E]`, scaled by `1 / sqrt(E)`.
 
@@ -115,5 +134,9 @@ class Device(Protocol):
     def free_memory(self) -> int | None:
         """Bytes that a new model may use now, `None` if unknown."""
 
-    def synchronize(self) -> None:
-        """Wait until everything submitted so far is done (for timing)."""
+    def synchronize(self, *results: Array) -> None:
+        """Wait until everything submitted so far is done, and `results` with all that went into them.
+
+        A device may put work off until its result is wanted; naming results wants them. For timing, and
+        before something is kept for longer.
+        """

@@ -21,6 +21,6 @@ class CudaDevice(TorchDevice):
         free, _ = torch.cuda.mem_get_info(self._place)
         return int(free)
 
-    def synchronize(self) -> None:
+    def synchronize(self, *results: torch.Tensor) -> None:
         """Wait for the card."""
         torch.cuda.synchronize(self._place)

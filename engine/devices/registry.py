@@ -7,17 +7,19 @@ import torch
 from dreamscope.engine.devices.base import ITEM_BYTES, Device, DType
 from dreamscope.engine.devices.cpu import CpuDevice
 from dreamscope.engine.devices.cuda import CudaDevice
+from dreamscope.engine.devices.mlx import open_mlx
 from dreamscope.engine.errors import DeviceUnavailable
 
-DEVICES = ("auto", "cpu", "cuda")
+DEVICES = ("auto", "cpu", "cuda", "mlx")
 DTYPES = ("auto", *ITEM_BYTES)
 
 
 def open_device(name: str = "auto", dtype: str = "auto", threads: int | None = None) -> Device:
-    """Open `auto` (a CUDA card if there is one, else the CPU), `cpu` or `cuda`.
+    """Open `auto` (a CUDA card if there is one, else the CPU), `cpu`, `cuda` or `mlx`.
 
-    `dtype` `auto` is float32 on the CPU, and on a card bfloat16 where it is native, else float16. `threads`
-    bounds the CPU threads of one operation for the whole process. Raises `DeviceUnavailable`.
+    `dtype` `auto` is float32 on the CPU, bfloat16 on Metal, and on a card bfloat16 where it is native, else
+    float16. `threads` bounds the CPU threads of one PyTorch operation for the whole process. Raises
+    `DeviceUnavailable`.
     """
     if name not in DEVICES:
         raise DeviceUnavailable(f"Unknown device {name!r}; one of {', '.join(DEVICES)}.", "device")
@@ -26,7 +28,11 @@ def open_device(name: str = "auto", dtype: str = "auto", threads: int | None = N
     if threads is not None:
         if threads < 1:
             raise DeviceUnavailable(f"threads must be at least 1, not {threads}.", "threads")
+        if name == "mlx":
+            raise DeviceUnavailable("MLX chooses its threads itself; leave threads out.", "threads")
         torch.set_num_threads(threads)
+    if name == "mlx":
+        return open_mlx(None if dtype == "auto" else dtype)  # type: ignore[arg-type]
     has_card = torch.cuda.is_available()
     if name == "cuda" and not has_card:
         built = torch.version.cuda

@@ -96,6 +96,36 @@ class TorchDevice:
         """Tanh approximation."""
         return F.gelu(x, approximate="tanh")
 
+    def gelu_exact(self, x: torch.Tensor) -> torch.Tensor:
+        """With the error function."""
+        return F.gelu(x)
+
+    def tanh(self, x: torch.Tensor) -> torch.Tensor:
+        """Elementwise hyperbolic tangent."""
+        return torch.tanh(x)
+
+    def top_weights(self, scores: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Selection and softmax in float32."""
+        best, ids = scores.float().topk(k, dim=-1)
+        return ids, best.softmax(-1).to(self._dtype)
+
+    def expert_linear(self, x: torch.Tensor, weight: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        """One product per expert in use, with all the rows that chose it: no copy of any weight."""
+        rows, k = ids.shape
+        flat = x.expand(rows, k, x.shape[2]).reshape(rows * k, x.shape[2])
+        chosen = ids.reshape(-1)
+        out = flat.new_empty((rows * k, weight.shape[1]))
+        if rows == 1:  # a decode step: every place has an expert of its own
+            for place, expert in enumerate(chosen.tolist()):
+                torch.mv(weight[expert], flat[place], out=out[place])
+        else:
+            order = chosen.argsort()
+            sizes = torch.bincount(chosen, minlength=weight.shape[0]).tolist()
+            for expert, places in enumerate(order.split(sizes)):
+                if len(places):
+                    out[places] = F.linear(flat[places], weight[expert])
+        return out.reshape(rows, k, weight.shape[1])
+
     def attention(
         self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None
     ) -> torch.Tensor:
@@ -127,5 +157,5 @@ class TorchDevice:
         """Unknown here; each place knows its own."""
         return None
 
-    def synchronize(self) -> None:
+    def synchronize(self, *results: torch.Tensor) -> None:
         """Nothing runs behind the caller's back on the CPU."""

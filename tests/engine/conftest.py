@@ -57,11 +57,24 @@ def cpu() -> Device:
     return open_device("cpu", "float32")
 
 
+@pytest.fixture(scope="session", params=["cpu", "mlx"])
+def device_name(request: pytest.FixtureRequest) -> str:
+    """Every device that a machine without a card has."""
+    if request.param == "mlx":
+        pytest.importorskip("mlx.core")
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def device(device_name: str) -> Device:
+    return open_device(device_name, "float32")
+
+
 @pytest.fixture(scope="session")
 def checkpoint(config: Moondream2Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_random_checkpoint(config, tmp_path_factory.mktemp("random"), seed=7)
 
 
 @pytest.fixture(scope="session")
-def model(checkpoint: Path, cpu: Device) -> Moondream2:
-    return load_model(checkpoint, cpu)
+def model(checkpoint: Path, device: Device) -> Moondream2:
+    return load_model(checkpoint, device)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dreamscope.engine.devices import cpu as cpu_module
+from dreamscope.engine.devices import host_memory
 from dreamscope.engine.devices.base import Device
 from dreamscope.engine.devices.registry import open_device
 from dreamscope.engine.errors import DeviceUnavailable
@@ -17,8 +17,8 @@ TOLERANCE = {"float32": 1e-6, "bfloat16": 3e-2, "float16": 4e-3}
 
 
 @pytest.fixture(params=sorted(TOLERANCE))
-def device(request: pytest.FixtureRequest) -> Device:
-    return open_device("cpu", request.param)
+def device(request: pytest.FixtureRequest, device_name: str) -> Device:
+    return open_device(device_name, request.param)
 
 
 def _random(*shape: int) -> np.ndarray:
@@ -53,12 +53,12 @@ def test_weights_of_every_stored_form(device: Device, stored: str) -> None:
     np.testing.assert_array_equal(device.numpy(weight + weight), 2 * values)
 
 
-def test_weights_are_copied() -> None:
-    device = open_device("cpu", "float32")
+def test_host_values_are_copied(device: Device) -> None:
     raw = np.ones(3, np.float32)
-    weight = device.weight(raw, "F32")
+    weight, array = device.weight(raw, "F32"), device.array(raw)
     raw[:] = 5
     np.testing.assert_array_equal(device.numpy(weight), np.ones(3))
+    np.testing.assert_array_equal(device.numpy(array), np.ones(3))
 
 
 def test_rearranging(device: Device) -> None:
@@ -139,14 +139,35 @@ def test_attention(device: Device, key_heads: int, masked: bool) -> None:
     _check(device, actual, expected)
 
 
-def test_opening() -> None:
+def test_slices(device: Device) -> None:
+    x = _random(2, 3, 4)
+    array = device.array(x)
+    assert tuple(array.shape) == (2, 3, 4)
+    _check(device, array[-1], x[-1])
+    _check(device, array[0, :, 1:3], x[0, :, 1:3])
+
+
+def test_written_slices_see_what_was_there_before(device: Device) -> None:
+    """The device may compute later, but not something else."""
+    rows = device.array(_random(1, 2, 3, 4))
+    buffer = device.write(device.zeros((1, 2, 5, 4)), rows, 0)
+    doubled = buffer[:, :, :3] * 2
+    buffer = device.write(buffer, rows * 5, 1)
+    _check(device, doubled, 2 * _random(1, 2, 3, 4))
+    _check(device, buffer[:, :, :1], _random(1, 2, 3, 4)[:, :, :1])
+    _check(device, buffer[:, :, 1:4], 5 * _random(1, 2, 3, 4))
+
+
+def test_opening(device_name: str) -> None:
     assert open_device("cpu").dtype == "float32"
-    assert open_device("cpu", "bfloat16").name == "cpu"
-    open_device("cpu").synchronize()
+    assert open_device(device_name, "bfloat16").name.startswith(device_name)
+    device = open_device(device_name)
+    device.synchronize()
+    device.synchronize(device.zeros((1,)), device.zeros((2,)))
 
 
 def test_bad_names_list_what_is_allowed() -> None:
-    with pytest.raises(DeviceUnavailable, match="'gpu'; one of auto, cpu, cuda"):
+    with pytest.raises(DeviceUnavailable, match="'gpu'; one of auto, cpu, cuda, mlx"):
         open_device("gpu")
     with pytest.raises(DeviceUnavailable, match="'int8'; one of auto, float32, bfloat16, float16"):
         open_device("cpu", "int8")
@@ -161,8 +182,8 @@ def test_no_card_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     assert open_device("auto").name == "cpu"
 
 
-def test_free_memory_is_known_here() -> None:
-    free = open_device("cpu").free_memory()
+def test_free_memory_is_known_here(device_name: str) -> None:
+    free = open_device(device_name).free_memory()
     assert free is not None
     assert free > 1 << 20
 
@@ -181,8 +202,8 @@ def _container(root: Path, limit: str, used: int, cached: int) -> Path:
 def test_a_container_limit_counts(
     tmp_path: Path, limit: str, used: int, cached: int, free: int | None
 ) -> None:
-    assert cpu_module._container_free(_container(tmp_path, limit, used, cached)) == free
+    assert host_memory._container_free(_container(tmp_path, limit, used, cached)) == free
 
 
 def test_no_container(tmp_path: Path) -> None:
-    assert cpu_module._container_free(tmp_path) is None
+    assert host_memory._container_free(tmp_path) is None
