@@ -37,6 +37,12 @@ class KVCache:
         copy.length = n
         return copy
 
+    def rewind(self, n: int) -> None:
+        """Forget every position from `n` on; the next forward writes there."""
+        if not 0 <= n <= self.length:
+            raise ValueError(f"Cannot go back to position {n} of {self.length}.")
+        self.length = n
+
     def nbytes(self, itemsize: int) -> int:
         """Bytes of all buffers, at `itemsize` bytes per number."""
         _, n_kv, _, head_dim = self.keys[0].shape

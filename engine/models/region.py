@@ -12,19 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dreamscope.engine.devices.base import Array, Device
-from dreamscope.engine.models.layers import Linear, Mlp, linear, mlp
+from dreamscope.engine.models.layers import Linear, Mlp, Norm, linear, mlp, norm
 
 
 @dataclass(frozen=True, slots=True)
 class RegionWeights:
-    """`region.coord_features` `[1, F/2]`, `region.size_features` `[2, F/2]`, encoders and decoders."""
+    """`region.coord_features` `[1, F/2]`, `region.size_features` `[2, F/2]`, encoders and decoders.
+
+    `ln` stands before both decoders where the checkpoint has it.
+    """
 
     coord_features: Array
     coord_encoder: Linear
-    coord_decoder: Mlp
+    coord_decoder: Mlp | Linear
     size_features: Array
     size_encoder: Linear
-    size_decoder: Mlp
+    size_decoder: Mlp | Linear
+    ln: Norm | None = None
 
 
 def encode_coords(device: Device, weights: RegionWeights, values: NDArray[np.float32]) -> Array:
@@ -41,13 +45,18 @@ def encode_sizes(device: Device, weights: RegionWeights, values: NDArray[np.floa
 
 def decode_coords(device: Device, weights: RegionWeights, hidden: Array) -> Array:
     """Residual streams `[..., D]` to bin logits `[..., bins]`."""
-    return mlp(device, hidden, weights.coord_decoder)
+    return _decode(device, hidden, weights.coord_decoder, weights.ln)
 
 
 def decode_sizes(device: Device, weights: RegionWeights, hidden: Array) -> Array:
     """Residual streams `[..., D]` to bin logits `[..., 2, bins]`: width, then height."""
-    both = mlp(device, hidden, weights.size_decoder)
+    both = _decode(device, hidden, weights.size_decoder, weights.ln)
     return device.reshape(both, (*both.shape[:-1], 2, both.shape[-1] // 2))
+
+
+def _decode(device: Device, hidden: Array, decoder: Mlp | Linear, ln: Norm | None) -> Array:
+    normed = hidden if ln is None else norm(device, hidden, ln)
+    return mlp(device, normed, decoder) if isinstance(decoder, Mlp) else linear(device, normed, decoder)
 
 
 def _fourier(device: Device, values: NDArray[np.float32], features: Array) -> Array:

@@ -11,7 +11,9 @@ from types import MappingProxyType
 from dreamscope.engine import wire
 from dreamscope.engine.errors import ModelNotFound, NotImplementedYet
 
-SKILLS = ("query", "caption", "point", "detect")
+SKILLS = ("query", "caption", "point", "detect", "gaze")
+SKILLS3 = ("query", "caption", "point", "detect", "segment", "gaze")
+FAMILY_SKILLS: Mapping[str, tuple[str, ...]] = MappingProxyType({"moondream2": SKILLS, "moondream3": SKILLS3})
 DEFAULT_MODEL = "sprite-2"
 
 
@@ -89,8 +91,9 @@ _SPECS = (
         name="Sprite 3",
         description="A miniature of Moondream 3.",
         family="moondream3",
+        skills=SKILLS3,
         owned_by="dreamscope",
-        unavailable="its architecture, a mixture of experts, is not part of this build",
+        unavailable="its weights are not part of this build",
     ),
     ModelSpec(
         id="moondream2",
@@ -108,18 +111,26 @@ _SPECS = (
         name="Moondream 3 preview",
         description="A mixture of experts, 9 billion parameters of which 2 billion work at a time.",
         family="moondream3",
+        skills=SKILLS3,
         aliases=("moondream/moondream3-preview", "moondream-3-preview", "moondream3"),
         context_length=32768,
-        unavailable="its architecture, a mixture of experts, is not part of this build",
+        hub=HubSource(
+            HubFile("moondream/moondream3-preview", "model.safetensors.index.json", "main"),
+            HubFile("moondream/starmie-v1", "tokenizer.json", "main"),
+        ),
     ),
     ModelSpec(
         id="moondream3.1-9B-A2B",
         name="Moondream 3.1",
         description="The successor of the Moondream 3 preview.",
         family="moondream3",
+        skills=SKILLS3,
         aliases=("moondream/moondream3.1-9B-A2B",),
         context_length=32768,
-        unavailable="its architecture, a mixture of experts, is not part of this build",
+        hub=HubSource(
+            HubFile("moondream/moondream3.1-9B-A2B", "model.safetensors", "main"),
+            HubFile("moondream/starmie-v1", "tokenizer.json", "main"),
+        ),
     ),
 )
 

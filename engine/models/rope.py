@@ -28,11 +28,11 @@ class Rope:
     second: Array
 
 
-def build_rope(device: Device, head_dim: int, rotary_dim: int, positions: int) -> Rope:
-    """Tables for positions `0 .. positions-1`; angles `pos * THETA^(-2j / rotary_dim)` in float32."""
+def build_rope(device: Device, head_dim: int, rotary_dim: int, positions: int, theta: float = THETA) -> Rope:
+    """Tables for positions `0 .. positions-1`; angles `pos * theta^(-2j / rotary_dim)` in float32."""
     half = rotary_dim // 2
     exponent = np.arange(0, rotary_dim, 2, dtype=np.float32)[:half] / np.float32(rotary_dim)
-    frequency = np.float32(1) / np.power(np.float32(THETA), exponent)
+    frequency = np.float32(1) / np.power(np.float32(theta), exponent)
     angle = np.arange(positions, dtype=np.float32)[:, None] * frequency
     cos = np.ones((positions, 1, head_dim), np.float32)
     sin = np.zeros((positions, 1, head_dim), np.float32)

@@ -31,8 +31,8 @@ class Coord:
 
     @classmethod
     def from_bin(cls, index: int, count: int = 1024) -> Coord:
-        """The centre that bin `index` of `count` stands for: `index / count`, so never exactly 1."""
-        return cls(index / count, index)
+        """What bin `index` stands for: a step of `1 / count`, in float32."""
+        return cls(float(np.float32(index) / np.float32(count)), index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,13 @@ class Size:
         """Sizes on a logarithmic scale: bin 0 is 2^-10, bin `count - 1` is the whole image."""
         table = size_values(np.array([w, h]), count)
         return cls(float(table[0]), float(table[1]), (w, h))
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """The place of an image in a prompt: all of its rows. `index` counts the images of the request."""
+
+    index: int
 
 
 Token = Text | Coord | Size

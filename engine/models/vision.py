@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dreamscope.engine.devices.base import Array, Device
+from dreamscope.engine.models.bfloat16 import round_bfloat16
 from dreamscope.engine.models.layers import Linear, Mlp, Norm, linear, mlp, norm
 
 
@@ -38,14 +39,13 @@ class VisionWeights:
     proj_mlp: Mlp
 
 
-def normalisation_table() -> NDArray[np.float32]:
-    """The value of every pixel byte, `[256]`.
-
-    `(x / 255 - 0.5) / 0.5` with each step rounded to bfloat16: the checkpoint was trained on that.
-    """
-    scaled = _round_bfloat16(np.arange(256, dtype=np.float32) / np.float32(255))
-    centred = _round_bfloat16(scaled - np.float32(0.5))
-    return _round_bfloat16(centred / np.float32(0.5))
+def normalisation_table(rounded: bool = True) -> NDArray[np.float32]:
+    """The value of every pixel byte, `[256]`: `(x / 255 - 0.5) / 0.5`, if `rounded` each step to bfloat16."""
+    if not rounded:
+        return (np.arange(256, dtype=np.float32) / np.float32(255) - np.float32(0.5)) / np.float32(0.5)
+    scaled = round_bfloat16(np.arange(256, dtype=np.float32) / np.float32(255))
+    centred = round_bfloat16(scaled - np.float32(0.5))
+    return round_bfloat16(centred / np.float32(0.5))
 
 
 def cut_patches(pixels: NDArray[np.uint8], patch: int) -> NDArray[np.uint8]:
@@ -56,9 +56,18 @@ def cut_patches(pixels: NDArray[np.uint8], patch: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(tiles).reshape(count, grid * grid, channels * patch * patch)
 
 
-def encode_crops(device: Device, weights: VisionWeights, n_heads: int, patches: NDArray[np.uint8]) -> Array:
-    """Patches `[n, P, F]` of raw bytes to features `[n, P, E]` after the last norm."""
-    values = device.array(normalisation_table()[patches])
+def encode_crops(
+    device: Device,
+    weights: VisionWeights,
+    n_heads: int,
+    patches: NDArray[np.uint8],
+    table: NDArray[np.float32],
+) -> Array:
+    """Patches `[n, P, F]` of raw bytes to features `[n, P, E]` after the last norm.
+
+    `table`: the value of every byte, as `normalisation_table` gives it.
+    """
+    values = device.array(table[patches])
     x = linear(device, values, weights.patch_emb) + weights.pos_emb
     for block in weights.blocks:
         x = x + _attention(device, block, n_heads, norm(device, x, block.ln1))
@@ -132,10 +141,3 @@ def _averaging(size: int, grid: int) -> NDArray[np.float32]:
         start, end = a * size // grid, -(-(a + 1) * size // grid)
         matrix[a, start:end] = 1 / (end - start)
     return matrix
-
-
-def _round_bfloat16(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Nearest bfloat16, ties to even, of finite values."""
-    bits = values.astype(np.float32).view(np.uint32)
-    rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)
-    return rounded.view(np.float32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,9 @@ from tqdm.auto import tqdm
 from dreamscope.engine.errors import WeightsInvalid, WeightsNotFound
 from dreamscope.engine.models.registry import HubFile, ModelSpec, require_available
 from dreamscope.engine.weights.progress import Progress, Report, silent
+from dreamscope.engine.weights.safetensors_file import shard_places
 
-WEIGHTS_NAMES = ("model.safetensors", "weights.safetensors")
+WEIGHTS_NAMES = ("model.safetensors", "weights.safetensors", "model.safetensors.index.json")
 TOKENIZER_NAME = "tokenizer.json"
 CONFIG_NAME = "config.json"
 
@@ -44,6 +45,8 @@ def locate(spec: ModelSpec, report: Report = silent) -> ModelFiles:
     require_available(spec)
     if spec.hub is not None:
         weights = _fetch(spec, spec.hub.weights, report)
+        for shard in _shards(spec.hub.weights, weights):
+            _fetch(spec, shard, report)
         return ModelFiles(weights, _fetch(spec, spec.hub.tokenizer, report), {})
     place = spec.directory()
     assert place is not None, f"{spec.id} has no source"
@@ -55,22 +58,33 @@ def is_local(spec: ModelSpec) -> bool:
     if spec.unavailable is not None:
         return False
     if spec.hub is not None:
-        return all(_cached(file) is not None for file in (spec.hub.weights, spec.hub.tokenizer))
+        weights = _cached(spec.hub.weights)
+        if weights is None:
+            return False
+        needed = (spec.hub.tokenizer, *_shards(spec.hub.weights, weights))
+        return all(_cached(file) is not None for file in needed)
     place = spec.directory()
     return place is not None and _weights_in(place) is not None
+
+
+def _shards(file: HubFile, place: Path) -> list[HubFile]:
+    """The files that an index names, which lie beside it; none for weights in one file."""
+    if place.suffix != ".json":
+        return []
+    return [replace(file, filename=shard) for shard in sorted(set(shard_places(place).values()))]
 
 
 def _in_folder(spec: ModelSpec, place: Path) -> ModelFiles:
     weights = _weights_in(place)
     if weights is None:
         raise WeightsNotFound(
-            f"{spec.name} has no weights: expected {' or '.join(WEIGHTS_NAMES)} in {place}.", "model"
+            f"{spec.name} has no weights: expected one of {', '.join(WEIGHTS_NAMES)} in {place}.", "model"
         )
     folder = weights.parent
     tokenizer, config = folder / TOKENIZER_NAME, folder / CONFIG_NAME
     if not tokenizer.is_file():
         raise WeightsNotFound(
-            f"{folder} has no {TOKENIZER_NAME}. For Moondream 2 take the one of moondream/starmie-v1.",
+            f"{folder} has no {TOKENIZER_NAME}. For published weights take the one of moondream/starmie-v1.",
             "model",
         )
     return ModelFiles(weights, tokenizer, _read_config(config) if config.is_file() else {})

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from dreamscope.engine.devices.base import ITEM_BYTES, Device, DType
 from dreamscope.engine.errors import NotEnoughMemory
-from dreamscope.engine.models.moondream2.config import Moondream2Config
-from dreamscope.engine.models.moondream2.weights import expected_shapes
+from dreamscope.engine.models.families import AnyConfig, family_of
 from dreamscope.engine.weights.progress import size
 
 
@@ -32,11 +31,11 @@ class MemoryNeed:
         )
 
 
-def memory_need(config: Moondream2Config, dtype: DType) -> MemoryNeed:
+def memory_need(config: AnyConfig, dtype: DType) -> MemoryNeed:
     """What `config` takes when computed in `dtype`."""
     item = ITEM_BYTES[dtype]
     text, vision = config.text, config.vision
-    parameters = sum(math.prod(shape) for shape in expected_shapes(config).values())
+    parameters = sum(math.prod(shape) for shape in family_of(config).expected_shapes(config).values())
     cache = 2 * text.n_layers * text.n_kv_heads * text.head_dim * text.max_context
     rows = (vision.max_crops + 1) * config.image_tokens
     # The widest moment: the perceptron's inner values twice, beside the residual stream and its norm.

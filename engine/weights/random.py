@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from dreamscope.engine.devices.base import Device
-from dreamscope.engine.models.moondream2.config import Moondream2Config
-from dreamscope.engine.models.moondream2.model import Moondream2
-from dreamscope.engine.models.moondream2.weights import build_weights, expected_shapes
+from dreamscope.engine.models.base import Model
+from dreamscope.engine.models.families import AnyConfig, family_of
 from dreamscope.engine.models.tokenizer import Tokenizer
 from dreamscope.engine.models.tokens import CONTROL_IDS
 from dreamscope.engine.weights.memory import check_memory, memory_need
@@ -24,14 +23,14 @@ _BLOCK = (1 << 20) + 7  # not a multiple of any row length, so that rows of a la
 Draw = Callable[[str, tuple[int, ...]], NDArray[np.float32]]
 
 
-def write_random_checkpoint(config: Moondream2Config, folder: str | Path, seed: int = 0) -> Path:
+def write_random_checkpoint(config: AnyConfig, folder: str | Path, seed: int = 0) -> Path:
     """Write `config.json`, `model.safetensors` (float16, current layout) and `tokenizer.json`."""
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     draw = random_tensors(seed)
     tensors = {
         f"model.{name}": draw(name, shape).astype(np.float16)
-        for name, shape in expected_shapes(config).items()
+        for name, shape in family_of(config).expected_shapes(config).items()
     }
     save_file(tensors, target / "model.safetensors")
     (target / "config.json").write_text(json.dumps(config.to_dict()), encoding="utf-8")
@@ -39,13 +38,14 @@ def write_random_checkpoint(config: Moondream2Config, folder: str | Path, seed: 
     return target
 
 
-def random_model(config: Moondream2Config, device: Device, tokenizer: Tokenizer, seed: int = 0) -> Moondream2:
+def random_model(config: AnyConfig, device: Device, tokenizer: Tokenizer, seed: int = 0) -> Model:
     """A random model straight in memory. Raises `NotEnoughMemory` before allocating anything."""
     check_memory(memory_need(config, device.dtype), device)
     draw = random_tensors(seed)
-    shapes = expected_shapes(config)
-    weights = build_weights(config, lambda name: device.weight(draw(name, shapes[name]), "F32"))
-    return Moondream2(config, device, weights, tokenizer)
+    family = family_of(config)
+    shapes = family.expected_shapes(config)
+    weights = family.build_weights(config, lambda name: device.weight(draw(name, shapes[name]), "F32"))
+    return family.model(config, device, weights, tokenizer)
 
 
 def random_tensors(seed: int) -> Draw:

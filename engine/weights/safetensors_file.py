@@ -10,7 +10,7 @@ import json
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,16 +18,25 @@ from numpy.typing import NDArray
 from dreamscope.engine.devices.base import Stored
 from dreamscope.engine.errors import WeightsInvalid, WeightsNotFound
 
-STORED_DTYPES: dict[str, Any] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype("<u2")}
+FileDType = Stored | Literal["U8", "U32", "F8_E4M3"]
+STORED_DTYPES: dict[str, Any] = {
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "BF16": np.dtype("<u2"),
+    # of quantised weights: packed integers, and 8-bit floats as bytes
+    "U8": np.dtype("u1"),
+    "U32": np.dtype("<u4"),
+    "F8_E4M3": np.dtype("u1"),
+}
 _LONGEST_HEADER = 100_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class StoredTensor:
-    """One tensor of a file. `read` gives float32, float16, or bfloat16 as uint16 bit patterns."""
+    """One tensor of a file. `read` gives bfloat16 as uint16 bit patterns and 8-bit floats as bytes."""
 
     name: str
-    stored: Stored
+    stored: FileDType
     shape: tuple[int, ...]
     begin: int
     end: int
@@ -43,9 +52,54 @@ class StoredTensor:
         """A read-only view in the stored form."""
         return self.data[self.begin : self.end].view(STORED_DTYPES[self.stored]).reshape(self.shape)
 
+    def values(self) -> NDArray[np.float32]:
+        """A copy as float32."""
+        raw = self.read()
+        if self.stored == "BF16":
+            return (raw.astype(np.uint32) << 16).view(np.float32)
+        return raw.astype(np.float32)
+
+
+def open_checkpoint(path: str | Path) -> dict[str, StoredTensor]:
+    """The tensors of a file, or of all files that an index (`*.index.json`) names.
+
+    Raises like `open_safetensors`; `WeightsInvalid` too if the index is damaged or a file lacks a tensor.
+    """
+    index = Path(path)
+    if index.suffix != ".json":
+        return open_safetensors(index)
+    places = shard_places(index)
+    tensors: dict[str, StoredTensor] = {}
+    for shard in sorted(set(places.values())):
+        stored = open_safetensors(index.parent / shard)
+        tensors.update({name: tensor for name, tensor in stored.items() if places.get(name) == shard})
+    lost = next((name for name in places if name not in tensors), None)
+    if lost is not None:
+        raise WeightsInvalid(f"{index} says that {places[lost]} holds {lost}, but it does not.")
+    return tensors
+
+
+def shard_places(index: Path) -> dict[str, str]:
+    """The file name for every tensor of a sharded checkpoint.
+
+    Raises `WeightsNotFound` if there is no such index, `WeightsInvalid` if it is damaged or names files
+    outside its own folder.
+    """
+    if not index.is_file():
+        raise WeightsNotFound(f"There is no weights index {index}.")
+    try:
+        places = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        shards = {str(name): str(shard) for name, shard in places.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WeightsInvalid(f"{index} is not an index of weights: {error!r}.") from None
+    stray = next((shard for shard in shards.values() if Path(shard).name != shard), None)
+    if stray is not None:
+        raise WeightsInvalid(f"{index} names {stray!r:.80}, which is not a file beside it.")
+    return shards
+
 
 def open_safetensors(path: str | Path) -> dict[str, StoredTensor]:
-    """The float tensors of a file by name; tensors of other dtypes are left out.
+    """The tensors of a file by name; those of dtypes that no layout uses are left out.
 
     Raises `WeightsNotFound` if there is no such file and `WeightsInvalid` if it is damaged or cut short.
     """
@@ -83,4 +137,4 @@ def _tensor(
         )
     if begin < offset or end - begin != int(np.prod(shape, dtype=np.int64)) * itemsize:
         raise WeightsInvalid(f"{file} is damaged: {name} of shape {shape} has {end - begin} bytes.")
-    return StoredTensor(name, cast(Stored, entry["dtype"]), shape, begin, end, data)
+    return StoredTensor(name, cast(FileDType, entry["dtype"]), shape, begin, end, data)

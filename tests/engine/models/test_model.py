@@ -110,32 +110,32 @@ def test_a_tokenizer_with_more_ids_than_rows_is_refused(
         Moondream2(model.config, model.device, model.weights, Tokenizer.load(path))
 
 
-def test_a_batch_equals_its_sequences(model: Moondream2, config: Moondream2Config, cpu: Device) -> None:
+def test_a_batch_equals_its_sequences(model: Moondream2, config: Moondream2Config, device: Device) -> None:
     """The decoder functions take `[B, T, D]` and positions of each sequence."""
     t = config.text
     heads = text.Heads(t.n_heads, t.n_kv_heads, t.head_dim)
-    rope = build_rope(cpu, t.head_dim, t.rotary_dim, t.max_context)
+    rope = build_rope(device, t.head_dim, t.rotary_dim, t.max_context)
     x = np.random.default_rng(0).standard_normal((2, 3, t.dim)).astype(np.float32)
-    mask = cpu.array(np.tril(np.ones((3, 3), bool)))
+    mask = device.array(np.tril(np.ones((3, 3), bool)))
     starts = (0, 9)
 
     def run(rows: np.ndarray, cos: object, sin: object) -> np.ndarray:
         blocks = model.weights.text.blocks
         hidden = text.run_blocks(
-            cpu,
+            device,
             blocks,
             heads,
             rope,
-            cpu.array(rows),
+            device.array(rows),
             cos,
             sin,
-            lambda _, q, k, v: cpu.attention(q, k, v, mask),
+            lambda _, q, k, v: device.attention(q, k, v, mask),
         )
-        return cpu.numpy(hidden)
+        return device.numpy(hidden)
 
-    positions = cpu.array(np.concatenate([np.arange(s, s + 3) for s in starts]))
+    positions = device.array(np.concatenate([np.arange(s, s + 3) for s in starts]))
     shape = (2, 3, 1, t.head_dim)
-    cos, sin = (cpu.reshape(cpu.take(table, positions, 0), shape) for table in (rope.cos, rope.sin))
+    cos, sin = (device.reshape(device.take(table, positions, 0), shape) for table in (rope.cos, rope.sin))
     together = run(x, cos, sin)
     for index, start in enumerate(starts):
         alone = run(x[index : index + 1], rope.cos[start : start + 3], rope.sin[start : start + 3])
@@ -144,9 +144,9 @@ def test_a_batch_equals_its_sequences(model: Moondream2, config: Moondream2Confi
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("bfloat16", 0.15), ("float16", 0.02)])
 def test_half_precision_stays_near(
-    model: Moondream2, checkpoint: object, rgb: np.ndarray, dtype: str, tolerance: float
+    model: Moondream2, device_name: str, checkpoint: object, rgb: np.ndarray, dtype: str, tolerance: float
 ) -> None:
-    half = load_model(str(checkpoint), open_device("cpu", dtype))
+    half = load_model(str(checkpoint), open_device(device_name, dtype))
     seen = []
     for each in (model, half):
         hidden = each.forward(each.embed([*PROMPT, Coord(0.3), Size(0.2, 0.4)]), _prefix(each, rgb))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -80,6 +81,21 @@ class NumpyDevice:
     def gelu(self, x: np.ndarray) -> np.ndarray:
         return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
 
+    def gelu_exact(self, x: np.ndarray) -> np.ndarray:
+        return 0.5 * x * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))
+
+    def tanh(self, x: np.ndarray) -> np.ndarray:
+        return np.tanh(x)
+
+    def top_weights(self, scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        ids = np.argsort(-scores, -1, kind="stable")[:, :k]
+        best = np.exp(np.take_along_axis(scores, ids, -1))
+        return ids, best / best.sum(-1, keepdims=True)
+
+    def expert_linear(self, x: np.ndarray, weight: np.ndarray, ids: np.ndarray) -> np.ndarray:
+        rows = np.broadcast_to(x, (*ids.shape, x.shape[2]))
+        return np.einsum("nki,nkoi->nko", rows, weight[ids])
+
     def attention(self, q: np.ndarray, k: np.ndarray, v: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
         groups = q.shape[1] // k.shape[1]
         k, v = np.repeat(k, groups, 1), np.repeat(v, groups, 1)
@@ -107,7 +123,7 @@ class NumpyDevice:
     def free_memory(self) -> int | None:
         return None
 
-    def synchronize(self) -> None:
+    def synchronize(self, *results: np.ndarray) -> None:
         pass
 
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
-from dreamscope.engine.devices.registry import open_device
+from dreamscope.engine.devices.base import Device
 from dreamscope.engine.models.moondream2.config import Moondream2Config
 from dreamscope.engine.weights.load import load_model
 from dreamscope.engine.weights.random import write_random_checkpoint
@@ -69,12 +69,18 @@ def configs(draw: st.DrawFn) -> Moondream2Config:
     seed=st.integers(0, 2**16),
 )
 def test_random_models(
-    tmp_path: Path, config: Moondream2Config, height: int, width: int, prompt: list[int], seed: int
+    device: Device,
+    tmp_path: Path,
+    config: Moondream2Config,
+    height: int,
+    width: int,
+    prompt: list[int],
+    seed: int,
 ) -> None:
     folder = write_random_checkpoint(config, tmp_path / "model", seed)
     stored = load_file(folder / "model.safetensors")
     w = {name.removeprefix("model."): tensor.astype(np.float64) for name, tensor in stored.items()}
-    model = load_model(folder, open_device("cpu", "float32"))
+    model = load_model(folder, device)
     numpy = model.device.numpy
     rgb = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,7 @@ def test_a_folder(tmp_path: Path, name: str) -> None:
 
 
 def test_an_empty_folder(tmp_path: Path) -> None:
-    with pytest.raises(WeightsNotFound, match=r"model\.safetensors or weights\.safetensors in"):
+    with pytest.raises(WeightsNotFound, match=r"model\.safetensors, weights\.safetensors, .* in "):
         locate(_local(tmp_path))
     assert not is_local(_local(tmp_path))
 
@@ -147,5 +148,49 @@ def test_a_broken_config(tmp_path: Path, text: str) -> None:
 
 def test_a_model_known_by_name_only() -> None:
     with pytest.raises(NotImplementedYet):
-        locate(find_model("moondream3-preview"))
-    assert not is_local(find_model("moondream3-preview"))
+        locate(find_model("sprite-3"))
+    assert not is_local(find_model("sprite-3"))
+
+
+def test_every_shard_of_an_index_is_fetched(
+    monkeypatch: pytest.MonkeyPatch, uncached: None, tmp_path: Path
+) -> None:
+    spec = find_model("moondream3-preview")
+    assert spec.hub is not None
+    shards = {"a": "model-2.safetensors", "b": "model-1.safetensors", "c": "model-1.safetensors"}
+    asked = []
+
+    def download(repo: str, filename: str, revision: str, tqdm_class: Any) -> str:
+        asked.append((repo, filename))
+        if filename.endswith(".json"):
+            (tmp_path / filename).write_text(json.dumps({"weight_map": shards}), encoding="utf-8")
+        return str(tmp_path / filename)
+
+    _downloads(monkeypatch, download)
+    files = locate(spec)
+    assert files.weights == tmp_path / "model.safetensors.index.json"
+    repo = "moondream/moondream3-preview"
+    assert asked == [
+        *(
+            (repo, name)
+            for name in ("model.safetensors.index.json", "model-1.safetensors", "model-2.safetensors")
+        ),
+        ("moondream/starmie-v1", "tokenizer.json"),
+    ]
+
+
+def test_a_checkpoint_is_here_when_all_its_shards_are(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"a": "model-1.safetensors"}}), encoding="utf-8")
+    there = {index.name, "tokenizer.json"}
+    monkeypatch.setattr(
+        huggingface_hub,
+        "try_to_load_from_cache",
+        lambda repo, filename, revision: str(tmp_path / filename) if filename in there else None,
+    )
+    spec = find_model("moondream3-preview")
+    assert not is_local(spec)
+    there.add("model-1.safetensors")
+    assert is_local(spec)
