@@ -1,15 +1,18 @@
-"""The answer loop that query and caption share: text up to end-of-sequence, streamed in word pieces."""
+"""The answer loop that query and caption share: text up to end-of-sequence, streamed in word pieces.
+
+In families that write numbers anywhere, a coordinate or size id is followed by its value; it is no text.
+"""
 
 from __future__ import annotations
 
 from dreamscope.engine import wire
-from dreamscope.engine.models.moondream2.config import TokenizerConfig
+from dreamscope.engine.models.config import TokenizerConfig
 from dreamscope.engine.models.tokenizer import Tokenizer
-from dreamscope.engine.models.tokens import Text, Token
-from dreamscope.engine.skills.base import UNADDRESSED, Budget, FinishReason, Outcome, Step
+from dreamscope.engine.models.tokens import PromptItem, Text, Token
+from dreamscope.engine.skills.base import UNADDRESSED, Budget, FinishReason, Outcome, Step, number_steps
 from dreamscope.engine.skills.detokenize import Detokenizer, word_cut
 
-_FIRST = Step("text")  # the checkpoint's own loop masks nothing in its first decision
+_FREE = Step("text")
 
 
 class AnswerLoop:
@@ -17,7 +20,10 @@ class AnswerLoop:
 
     def __init__(self, ids: TokenizerConfig, tokenizer: Tokenizer, budget: Budget) -> None:
         self._eos = ids.eos_id
-        self._later = Step("text", suppressed=frozenset({ids.answer_id}))
+        masks = ids.rules.masks_control_ids
+        self._later = Step("text", suppressed=frozenset({ids.answer_id})) if masks else _FREE
+        self._numbers = number_steps(ids) if ids.rules.numbers_anywhere else {}
+        self._number: Step | None = None  # the value that the last id announced
         self._budget = budget
         self._stream = Detokenizer(tokenizer.decode, word_cut)
         self._pieces: list[str] = []
@@ -31,20 +37,24 @@ class AnswerLoop:
         return "".join(self._pieces)
 
     def step(self) -> Step:
-        """Any id in the first decision, anything but another answer marker afterwards."""
-        return self._later if self.tokens else _FIRST
+        """The value of a number, or text. The published loop masks nothing in its first decision."""
+        if self._number is not None:
+            return self._number
+        return self._later if self.tokens else _FREE
 
     def consume(self, token: Token) -> Outcome:
-        """Apply one text token."""
-        assert isinstance(token, Text)
+        """Apply a text token, or the value that the last one announced."""
+        if not isinstance(token, Text):
+            self._number = None
+            return self._advance((), token)
         if token.id == self._eos:
             return Outcome(self.close("stop"))
         self.tokens += 1
         self._unreported += 1
-        events = self._emit(self._stream.push(token.id))
-        if self._budget.take():
-            return Outcome(events + self.close("length"))
-        return Outcome(events, (token.id,))
+        self._number = self._numbers.get(token.id)
+        if self._number is not None:
+            return Outcome()
+        return self._advance(self._emit(self._stream.push(token.id)), token.id)
 
     def close(self, reason: FinishReason) -> tuple[wire.RequestEvent, ...]:
         """End the text and hand out the rest of it."""
@@ -52,6 +62,11 @@ class AnswerLoop:
             return ()
         self.finish_reason = reason
         return self._emit(self._stream.flush())
+
+    def _advance(self, events: tuple[wire.RequestEvent, ...], item: PromptItem) -> Outcome:
+        if self._budget.take():
+            return Outcome(events + self.close("length"))
+        return Outcome(events, (item,))
 
     def _emit(self, piece: str) -> tuple[wire.RequestEvent, ...]:
         if not piece:

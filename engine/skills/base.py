@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from dreamscope.engine import wire
+from dreamscope.engine.models.config import TokenizerConfig
 from dreamscope.engine.models.tokens import Coord, PromptItem, Size, Token
 
 StepKind = Literal["text", "coord", "size"]
@@ -42,6 +43,16 @@ class SkillRequest:
     length: str = "normal"
     reasoning: bool = False
     spatial_refs: tuple[tuple[float, ...], ...] = ()
+    eye: tuple[float, float] | None = None
+    face: tuple[float, float, float, float] | None = None
+    """`x_min, y_min, x_max, y_max`, in place of an eye."""
+    force_detect: bool = False
+    """Whether gaze must name a target even where the model says there is none."""
+
+    @property
+    def needs_mirror(self) -> bool:
+        """Whether the request looks at the mirrored image too."""
+        return self.face is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +65,25 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Restart:
+    """Forget everything after the image and feed `prompt` there; `mirrored`: after the mirrored image."""
+
+    prompt: tuple[PromptItem, ...]
+    mirrored: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What one token caused: events for the client, and what the model is fed before the next decision."""
 
     events: tuple[wire.RequestEvent, ...] = ()
     feed: tuple[PromptItem, ...] = ()
+    restart: Restart | None = None
+
+
+def number_steps(ids: TokenizerConfig) -> dict[int, Step]:
+    """The decision that follows each id that stands for a number."""
+    return {ids.coord_id: Step("coord"), ids.size_id: Step("size")}
 
 
 class Budget:
@@ -104,7 +129,7 @@ class Skill(Protocol):
 
     @property
     def max_feed(self) -> int:
-        """The most positions that will be fed after the opening."""
+        """The most positions that will be fed after the opening, or after any restart."""
 
     @property
     def output_tokens(self) -> int:

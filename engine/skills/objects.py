@@ -1,4 +1,9 @@
-"""What point and detect share: one decision whether there is another object, then its numbers."""
+"""What point and detect share: one decision whether there is another object, then its numbers.
+
+Moondream 2 takes any id but end-of-sequence for another object, and stops after the last permitted one.
+Moondream 3 chooses between the coordinate id and the end, and looks once more after the last one, so that it
+can tell whether it was through.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +11,27 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from dreamscope.engine import wire
-from dreamscope.engine.models.moondream2.config import TokenizerConfig
+from dreamscope.engine.models.config import TokenizerConfig
 from dreamscope.engine.models.tokens import Coord, PromptItem, Size, Text, Token
 from dreamscope.engine.skills.base import FinishReason, Outcome, SkillRequest, Step, StepKind
 
-_STEPS: dict[StepKind, Step] = {kind: Step(kind) for kind in ("text", "coord", "size")}
+_NUMBERS: dict[StepKind, Step] = {"coord": Step("coord"), "size": Step("size")}
 
 
 class ObjectLoop(ABC):
     """Asks for objects until end-of-sequence or `max_objects`.
 
-    Any id but end-of-sequence means another object; that id itself is never embedded. Subclasses say what
-    an object is: they see its centre and, if `_sized`, its size.
+    The id that announces an object is never embedded. Subclasses say what an object is: they see its centre
+    and, if `_sized`, its size.
     """
 
     _sized = False
 
     def __init__(self, request: SkillRequest, ids: TokenizerConfig, opening: Sequence[PromptItem]) -> None:
         self._eos = ids.eos_id
+        self._looks_further = ids.rules.only_objects
+        allowed = frozenset({ids.coord_id, ids.eos_id}) if ids.rules.only_objects else None
+        self._another = Step("text", allowed=allowed)
         self._opening = list(opening)
         self._max_objects = request.sampling.max_objects
         self._expect: StepKind = "text"
@@ -58,13 +66,15 @@ class ObjectLoop(ABC):
 
     def step(self) -> Step:
         """Another object or not, then x, then y, then the size."""
-        return _STEPS[self._expect]
+        return self._another if self._expect == "text" else _NUMBERS[self._expect]
 
     def consume(self, token: Token) -> Outcome:
         """Apply one decision."""
         if isinstance(token, Text):
             if token.id == self._eos:
                 return Outcome(self.close("stop"))
+            if self._found_so_far == self._max_objects:
+                return Outcome(self.close("length"))
             self._expect = "coord"
             return Outcome()
         self._numbers += 1
@@ -93,7 +103,7 @@ class ObjectLoop(ABC):
         self._found_so_far += 1
         self._centre = []
         self._expect = "text"
-        if self._found_so_far == self._max_objects:
+        if self._found_so_far == self._max_objects and not self._looks_further:
             return Outcome(events + self.close("length"))
         return Outcome(events, (last,))
 

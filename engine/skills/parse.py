@@ -19,11 +19,14 @@ from dreamscope.engine.skills.base import Sampling, SkillRequest
 from dreamscope.engine.skills.registry import SKILLS
 
 MAX_PROMPT_CHARS = 8_000
-"""No prompt this long fits a context of 2048 tokens; the exact check needs the tokenizer and comes later."""
+"""No prompt this long fits a context of 2048 tokens, and so on in proportion; the exact check needs the
+tokenizer and comes later."""
+_CONTEXT = 2048
 LENGTHS = ("short", "normal", "long")
-_NEEDS_IMAGE = ("caption", "point", "detect")
-_TAKES_REFS = ("query", "point")
-_SPATIAL = ("point", "detect")
+_NEEDS_IMAGE = ("caption", "point", "detect", "segment", "gaze")
+_TAKES_REFS = ("query", "point", "segment")
+_NAMES_OBJECT = ("point", "detect", "segment")
+_GREEDY = ("point", "detect", "segment", "gaze")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +55,19 @@ KNOBS: Mapping[str, Knob] = {
 ALIASES: Mapping[str, str] = {"maxTokens": "max_tokens", "topP": "top_p", "maxObjects": "max_objects"}
 
 
-def parse_request(create: wire.RequestCreate, skills: Sequence[str] = tuple(SKILLS)) -> SkillRequest:
+def parse_request(
+    create: wire.RequestCreate,
+    skills: Sequence[str] = tuple(SKILLS),
+    *,
+    context_length: int = _CONTEXT,
+    reasons: bool = False,
+) -> SkillRequest:
     """Validate a message whose field types `wire.decode` has checked.
 
     `skills` are those of the addressed model; names in it that are no request skill are passed over.
-    Surrounding white space of question and object is dropped. Raises `UnsupportedSkill`,
-    `MissingParameter`, `InvalidParameter`, `UnsupportedParameter` or `ContextLengthExceeded`, each naming
-    the field and what is allowed.
+    `reasons`: whether a query reasons if the message does not say. Surrounding white space of question and
+    object is dropped. Raises `UnsupportedSkill`, `MissingParameter`, `InvalidParameter`,
+    `UnsupportedParameter` or `ContextLengthExceeded`, each naming the field and what is allowed.
     """
     offered = [skill for skill in skills if skill in SKILLS]
     if create.skill not in offered:
@@ -70,14 +79,16 @@ def parse_request(create: wire.RequestCreate, skills: Sequence[str] = tuple(SKIL
     has_image = create.image_id is not None or create.image_url is not None
     if create.skill in _NEEDS_IMAGE and not has_image:
         raise MissingParameter(f"The skill {create.skill} needs an image.", "image_url")
+    longest = max(1, context_length // _CONTEXT) * MAX_PROMPT_CHARS
     return SkillRequest(
         skill=create.skill,
         sampling=parse_sampling(create.settings or {}, create.skill),
-        question=_prompt(create.question, "question") if create.skill == "query" else "",
-        object=_prompt(create.object, "object") if create.skill in _SPATIAL else "",
+        question=_prompt(create.question, "question", longest) if create.skill == "query" else "",
+        object=_prompt(create.object, "object", longest) if create.skill in _NAMES_OBJECT else "",
         length=_length(create.length) if create.skill == "caption" else "normal",
-        reasoning=create.skill == "query" and bool(create.reasoning),
+        reasoning=create.skill == "query" and (reasons if create.reasoning is None else create.reasoning),
         spatial_refs=_spatial_refs(create.spatial_refs or (), create.skill, has_image),
+        **(_gaze_source(create) if create.skill == "gaze" else {}),
     )
 
 
@@ -97,7 +108,7 @@ def parse_sampling(settings: Mapping[str, Any], skill: str) -> Sampling:
         if name in values:
             raise InvalidParameter(f"The setting {name} is given twice.", name)
         values[name] = _knob_value(name, value)
-    defaults: dict[str, Any] = {"temperature": 0.0, "top_p": 1.0} if skill in _SPATIAL else {}
+    defaults: dict[str, Any] = {"temperature": 0.0, "top_p": 1.0} if skill in _GREEDY else {}
     return Sampling(**{**defaults, **values})
 
 
@@ -112,13 +123,13 @@ def _knob_value(name: str, value: Any) -> float | int:
     return int(value) if knob.integer else float(value)
 
 
-def _prompt(text: str | None, name: str) -> str:
+def _prompt(text: str | None, name: str, longest: int) -> str:
     stripped = (text or "").strip()
     if not stripped:
         raise MissingParameter(f"{name!r} is required and must not be blank.", name)
-    if len(stripped) > MAX_PROMPT_CHARS:
+    if len(stripped) > longest:
         raise ContextLengthExceeded(
-            f"The {name} has {len(stripped):,} characters; at most {MAX_PROMPT_CHARS:,} are accepted.", name
+            f"The {name} has {len(stripped):,} characters; at most {longest:,} are accepted.", name
         )
     return stripped
 
@@ -129,6 +140,28 @@ def _length(length: str | None) -> str:
     if length not in LENGTHS:
         raise InvalidParameter(f"'length' must be one of {', '.join(LENGTHS)}, not {length!r:.40}.", "length")
     return length
+
+
+def _gaze_source(create: wire.RequestCreate) -> dict[str, Any]:
+    """The fields of gaze: an eye, or a face to draw places from."""
+    if create.eye is not None and create.face is not None:
+        raise InvalidParameter("Give eye or face, not both.", "eye")
+    if create.eye is not None:
+        if not all(0 <= value <= 1 for value in create.eye):
+            raise InvalidParameter(
+                f"eye must be [x, y] with numbers in 0..1, not {list(create.eye)!r:.80}.", "eye"
+            )
+        return {"eye": create.eye, "force_detect": bool(create.force_detect)}
+    if create.face is None:
+        raise MissingParameter("The skill gaze needs eye, [x, y], or face, a box around the face.", "eye")
+    face = (create.face.x_min, create.face.y_min, create.face.x_max, create.face.y_max)
+    if not (all(0 <= value <= 1 for value in face) and face[0] <= face[2] and face[1] <= face[3]):
+        raise InvalidParameter(
+            "face must have x_min, y_min, x_max, y_max in 0..1 with x_min <= x_max and y_min <= y_max, "
+            f"not {list(face)!r:.80}.",
+            "face",
+        )
+    return {"face": face, "force_detect": bool(create.force_detect)}
 
 
 def _spatial_refs(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dreamscope.engine import wire
-from dreamscope.engine.models.moondream2.config import TokenizerConfig
+from dreamscope.engine.models.config import TokenizerConfig
 from dreamscope.engine.models.tokenizer import Tokenizer
 from dreamscope.engine.models.tokens import Coord, Size
 from dreamscope.engine.skills.base import UNADDRESSED, Budget, SkillRequest, reference_items

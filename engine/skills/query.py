@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dreamscope.engine import wire
-from dreamscope.engine.models.moondream2.config import TokenizerConfig
+from dreamscope.engine.models.config import TokenizerConfig
 from dreamscope.engine.models.tokenizer import Tokenizer
 from dreamscope.engine.models.tokens import PromptItem, Token
 from dreamscope.engine.skills.answer import AnswerLoop
@@ -28,14 +28,11 @@ class QuerySkill:
         self._answer_opener = ids.query_suffix
         self._reasoning = ReasoningLoop(ids, tokenizer, budget) if request.reasoning else None
         self._answer = AnswerLoop(ids, tokenizer, budget)
-        # The model was trained with the suffix doubled, or followed by the thinking id.
-        last = (ids.thinking_id,) if request.reasoning else ids.query_suffix
         self._opening: list[PromptItem] = [
             *ids.query_prefix,
             *reference_items(request.spatial_refs),
             *tokenizer.encode(request.question),
-            *ids.query_suffix,
-            *last,
+            *ids.query_opener(request.reasoning),
         ]
 
     @property
@@ -77,6 +74,8 @@ class QuerySkill:
         outcome = self._reasoning.consume(token)
         if not self._reasoning.done:
             return outcome
+        if self._reasoning.ended:
+            return Outcome(outcome.events + self._answer.close("stop"))
         self._budget.next_phase()
         if self._budget.spent:
             return Outcome(outcome.events + self._answer.close("length"))

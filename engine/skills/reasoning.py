@@ -9,14 +9,13 @@ handed out, so they cannot disagree with the deltas.
 from __future__ import annotations
 
 from dreamscope.engine import wire
-from dreamscope.engine.models.moondream2.config import TokenizerConfig
+from dreamscope.engine.models.config import TokenizerConfig
 from dreamscope.engine.models.tokenizer import Tokenizer
 from dreamscope.engine.models.tokens import Coord, PromptItem, Text, Token
-from dreamscope.engine.skills.base import UNADDRESSED, Budget, Outcome, Step
+from dreamscope.engine.skills.base import UNADDRESSED, Budget, Outcome, Step, number_steps
 from dreamscope.engine.skills.detokenize import Detokenizer, code_point_cut
 
-_FIRST = Step("text")  # the checkpoint's own loop masks nothing in its first decision
-_COORD = Step("coord")
+_FREE = Step("text")
 
 
 class ReasoningLoop:
@@ -28,7 +27,10 @@ class ReasoningLoop:
 
     def __init__(self, ids: TokenizerConfig, tokenizer: Tokenizer, budget: Budget) -> None:
         self._ids = ids
-        self._later = Step("text", suppressed=frozenset({ids.eos_id, ids.size_id}))
+        masks = ids.rules.masks_control_ids
+        self._later = Step("text", suppressed=frozenset({ids.eos_id, ids.size_id})) if masks else _FREE
+        numbers = number_steps(ids)
+        self._numbers = numbers if ids.rules.numbers_anywhere else {ids.coord_id: numbers[ids.coord_id]}
         self._budget = budget
         self._stream = Detokenizer(tokenizer.decode, code_point_cut)
         self._pieces: list[str] = []
@@ -39,9 +41,11 @@ class ReasoningLoop:
         self._open = False  # whether the current chunk was announced as a span
         self._points: list[tuple[float, float]] = []
         self._x: float | None = None  # first half of a pair
-        self._wants_coord = False
+        self._number: Step | None = None  # the value that the last id announced
         self.tokens = 0
         self.done = False
+        self.ended = False
+        """Whether the reasoning stopped with end-of-sequence, so that no answer follows."""
 
     @property
     def reasoning(self) -> wire.Reasoning:
@@ -49,23 +53,27 @@ class ReasoningLoop:
         return wire.Reasoning("".join(self._pieces), tuple(self._grounding))
 
     def step(self) -> Step:
-        """A coordinate after its marker, else text."""
-        if self._wants_coord:
-            return _COORD
-        return self._later if self.tokens else _FIRST
+        """The value of a number, or text. The published loop masks nothing in its first decision."""
+        if self._number is not None:
+            return self._number
+        return self._later if self.tokens else _FREE
 
     def consume(self, token: Token) -> Outcome:
-        """Apply a text token, or the coordinate that the previous text token announced."""
-        if isinstance(token, Coord):
-            self._wants_coord = False
-            return self._advance(self._add_coord(token.value), token)
-        assert isinstance(token, Text)
+        """Apply a text token, or the value that the last one announced. A size says nothing here."""
+        if not isinstance(token, Text):
+            self._number = None
+            return self._advance(self._add_coord(token.value) if isinstance(token, Coord) else (), token)
         if token.id == self._ids.answer_id:
+            if self._ids.rules.counts_answer_marker:
+                self._budget.take()
+            return Outcome(self.close())
+        if token.id == self._ids.eos_id and not self._ids.rules.masks_control_ids:
+            self.ended = True
             return Outcome(self.close())
         self.tokens += 1
         self._unreported += 1
-        if token.id == self._ids.coord_id:
-            self._wants_coord = True
+        self._number = self._numbers.get(token.id)
+        if self._number is not None:
             return Outcome()
         if token.id in (self._ids.start_ground_points_id, self._ids.end_ground_id):
             events = self._end_chunk()

@@ -5,18 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from dreamscope.engine.models.moondream2.config import TokenizerConfig
+from dreamscope.engine.models.config import TokenizerConfig
 from dreamscope.engine.models.tokenizer import Tokenizer
 from dreamscope.engine.skills.base import Budget, Skill, SkillRequest
 from dreamscope.engine.skills.caption import CaptionSkill
 from dreamscope.engine.skills.detect import DetectSkill
+from dreamscope.engine.skills.gaze import GazeSkill
 from dreamscope.engine.skills.point import PointSkill
 from dreamscope.engine.skills.query import QuerySkill
+from dreamscope.engine.skills.segment import SegmentSkill
 
 SkillFactory = Callable[[SkillRequest, TokenizerConfig, Tokenizer, Budget], Skill]
 
 SKILLS: Mapping[str, SkillFactory] = MappingProxyType(
-    {"query": QuerySkill, "caption": CaptionSkill, "point": PointSkill, "detect": DetectSkill}
+    {
+        "query": QuerySkill,
+        "caption": CaptionSkill,
+        "point": PointSkill,
+        "detect": DetectSkill,
+        "segment": SegmentSkill,
+        "gaze": GazeSkill,
+    }
 )
 
 
