@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dreamscope.engine.settings import Setting, boolean, comma_list
+from dreamscope.engine.settings import Setting, boolean, comma_list, existing_folder
 
 DEFAULT_PORT = 2020
 PORTS_TRIED = 21
@@ -39,7 +39,7 @@ SETTINGS: tuple[Setting, ...] = (
         str,
         "auto",
         "Where the model runs.",
-        choices=("auto", "cpu", "cuda"),
+        choices=("auto", "cpu", "cuda", "mlx"),
         commands=("serve",),
     ),
     Setting(
@@ -110,6 +110,14 @@ SETTINGS: tuple[Setting, ...] = (
         maximum=1_000_000,
         commands=("serve",),
         metavar="MB",
+    ),
+    Setting(
+        "adapters",
+        existing_folder,
+        None,
+        "Folder of adapters that requests may name, as NAME/STEP.safetensors or NAME/STEP.pt in it.",
+        commands=("serve",),
+        metavar="DIR",
     ),
     Setting(
         "upload_mb",

@@ -116,6 +116,12 @@ class UnknownType(InvalidRequest):
     code = "unknown_type"
 
 
+class AdapterInvalid(InvalidRequest):
+    """The adapter exists but does not fit the model, or its file is damaged; the sentence says which."""
+
+    code = "adapter_invalid"
+
+
 class RequestExists(InvalidRequest):
     """The request id was already used for something else."""
 
@@ -167,6 +173,12 @@ class ModelNotFound(NotFound):
     """No model of that name, and not one of the known names either."""
 
     code = "model_not_found"
+
+
+class AdapterNotFound(NotFound):
+    """No adapter of that name and step."""
+
+    code = "adapter_not_found"
 
 
 class RequestUnknown(NotFound):

@@ -26,10 +26,11 @@ from dreamscope.engine.errors import (
     RequestTimeout,
     ShuttingDown,
 )
-from dreamscope.engine.models.moondream2.model import Moondream2
+from dreamscope.engine.models.base import Model
 from dreamscope.engine.runtime import terminal
-from dreamscope.engine.runtime.image_cache import ImageCache
-from dreamscope.engine.runtime.job import Deliver, EngineRequest, Job
+from dreamscope.engine.runtime.adapters import AdapterRegistry
+from dreamscope.engine.runtime.image_cache import ImageCache, prefix_key
+from dreamscope.engine.runtime.job import Deliver, EngineRequest, Job, View
 from dreamscope.engine.runtime.metrics import Counters, Timeline
 from dreamscope.engine.runtime.runner import Runner
 from dreamscope.engine.skills.base import UNADDRESSED
@@ -55,21 +56,23 @@ class Engine:
 
     def __init__(
         self,
-        model: Moondream2,
+        model: Model,
         info: wire.ModelInfo,
         *,
         max_queue: int = MAX_QUEUE,
         image_cache_bytes: int = IMAGE_CACHE_BYTES,
+        adapters: AdapterRegistry | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`clock` gives seconds; deadlines of requests are moments of it."""
+        """`adapters` serves requests that name one. `clock` gives seconds; deadlines are moments of it."""
         self._model = model
         self._info = info
         self._max_queue = max_queue
         self._clock = clock
         self._images = ImageCache(image_cache_bytes)
         self._counters = Counters()
-        self._runner = Runner(model, self._images, self._counters, clock)
+        self._adapters = AdapterRegistry() if adapters is None else adapters
+        self._runner = Runner(model, self._images, self._adapters, self._counters, clock)
         self._born = clock()
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="dreamscope-engine", daemon=True)
@@ -91,8 +94,8 @@ class Engine:
     def submit(self, request: EngineRequest, deliver: Deliver) -> None:
         """Queue a validated request. `deliver` is called on the engine thread with batches of its events.
 
-        Raises `ContextLengthExceeded`, `QueueFull`, `RequestExists` or `ShuttingDown`; then nothing is
-        delivered.
+        Raises `AdapterNotFound`, `ContextLengthExceeded`, `QueueFull`, `RequestExists` or `ShuttingDown`;
+        then nothing is delivered.
         """
         job = self._new_job(request, deliver)
         with self._lock:
@@ -156,7 +159,9 @@ class Engine:
                 f"{config.text.max_context:,}, and the answer needs room too.",
                 "object" if request.skill_request.object else "question",
             )
-        return Job(request, skill, prompt, length, deliver, Timeline(self._clock()))
+        if request.adapter is not None:
+            self._adapters.find(request.adapter)
+        return Job(request, skill, prompt, length, deliver, Timeline(self._clock()), _views(request))
 
     # --------------------------------------------------------------------------------------- engine thread
 
@@ -178,10 +183,16 @@ class Engine:
         """The oldest waiting request that need not wait for crops."""
         self._cut_ahead()
         for job in self._waiting:
-            known = job.digest is None or job.digest in self._images
-            if known or (job.crops is not None and job.crops.done()):
+            if all(view.settled or self._is_known(job, view) for view in job.views):
                 return job
         return None
+
+    def _is_known(self, job: Job, view: View) -> bool:
+        """Whether the prefix of this image is there, as the adapter of the request would compute it."""
+        wanted = job.request.adapter
+        adapter = None if wanted is None else self._adapters.peek(wanted)
+        loaded = wanted is None or adapter is not None
+        return loaded and prefix_key(view.image.digest, adapter) in self._images
 
     def _take_in(self, wait: bool) -> None:
         """Apply the messages; with `wait`, block until there is one or a deadline passes."""
@@ -228,15 +239,16 @@ class Engine:
 
     def _cut_ahead(self) -> None:
         """Have the images of the next requests cut into crops, each image once."""
-        for job in self._waiting[:CROP_AHEAD]:
-            image = job.request.image
-            if image is None or job.crops is not None or image.digest in self._images:
-                continue
-            same = (other.crops for other in self._waiting if other.digest == image.digest)
-            job.crops = next((crops for crops in same if crops is not None), None)
-            if job.crops is None:
-                job.crops = self._pool.submit(self._model.crop, image.rgb)
-                job.crops.add_done_callback(lambda _: self._inbox.put(_wake))
+        for view in [view for job in self._waiting[:CROP_AHEAD] for view in self._uncut(job)]:
+            same = (other for job in self._waiting for other in job.views)
+            shared = (other.crops for other in same if other.image.digest == view.image.digest)
+            view.crops = next((crops for crops in shared if crops is not None), None)
+            if view.crops is None:
+                view.crops = self._pool.submit(self._model.crop, view.image.rgb)
+                view.crops.add_done_callback(lambda _: self._inbox.put(_wake))
+
+    def _uncut(self, job: Job) -> list[View]:
+        return [view for view in job.views if view.crops is None and not self._is_known(job, view)]
 
     # ------------------------------------------------------------------------------------------ one request
 
@@ -275,8 +287,10 @@ class Engine:
     def _leave_queue(self, job: Job, events: terminal.Events) -> None:
         """End a request that never started, and drop its crops unless another one waits for them."""
         self._waiting.remove(job)
-        if job.crops is not None and all(other.crops is not job.crops for other in self._waiting):
-            job.crops.cancel()
+        needed = [view.crops for other in self._waiting for view in other.views]
+        for view in job.views:
+            if view.crops is not None and view.crops not in needed:
+                view.crops.cancel()
         self._end(job, events)
 
     def _end(self, job: Job, events: terminal.Events) -> None:
@@ -296,6 +310,13 @@ class Engine:
                 self._end(job, terminal.cancelled(job, "shutdown", self._clock()))
             else:
                 self._end(job, terminal.failed(InternalError("The engine has stopped after a failure.")))
+
+
+def _views(request: EngineRequest) -> list[View]:
+    if request.image is None:
+        return []
+    mirrored = [View(request.image.mirrored())] if request.skill_request.needs_mirror else []
+    return [View(request.image), *mirrored]
 
 
 def _wake() -> None:

@@ -5,26 +5,37 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dreamscope.engine.devices.base import Array
+from dreamscope.engine.models.base import Model
 from dreamscope.engine.models.kv_cache import KVCache
-from dreamscope.engine.models.moondream2.model import Moondream2
+from dreamscope.engine.models.lora import Adapter
 from dreamscope.engine.models.tokens import Coord, PromptItem, Size, Text, Token
 from dreamscope.engine.runtime.sampling import Sampler
 from dreamscope.engine.skills.base import Outcome, Skill, Step
 
 
 def generate(
-    model: Moondream2, skill: Skill, cache: KVCache, prompt: Sequence[PromptItem], sampler: Sampler
+    model: Model,
+    skill: Skill,
+    cache: KVCache,
+    prompt: Sequence[PromptItem],
+    sampler: Sampler,
+    *,
+    adapter: Adapter | None = None,
+    mirrored: KVCache | None = None,
 ) -> Iterator[Outcome]:
     """Run `skill` to its end, one outcome per decided token.
 
     `cache` holds what comes before `prompt` (the image prefix, or nothing), with room for the prompt and
-    `skill.max_feed` positions or for the whole context. The first outcome comes after the prefill. When
-    the context is full the skill is closed with "length". Abandoning the iterator is safe at any point.
+    `skill.max_feed` positions or for the whole context; `mirrored` is the same for the mirrored image, for
+    skills that look at it. The first outcome comes after the prefill. When the context is full the skill is
+    closed with "length". Abandoning the iterator is safe at any point.
     """
     context = model.config.text.max_context
-    hidden = model.forward(model.embed(prompt), cache)
+    plain, prefix = cache, cache.length
+    hidden = model.forward(model.embed(prompt), cache, adapter)
     while True:
         outcome = skill.consume(decide(model, hidden, skill.step(), sampler))
         if outcome.feed and cache.length + len(outcome.feed) >= context:
@@ -32,17 +43,30 @@ def generate(
         yield outcome
         if skill.finish_reason is not None:
             return
-        if outcome.feed:
-            hidden = model.forward(model.embed(outcome.feed), cache)
+        if outcome.restart is not None:
+            chosen = mirrored if outcome.restart.mirrored else plain
+            if chosen is None:
+                raise ValueError("The skill wants to see the mirrored image, and there is none.")
+            cache = chosen
+            cache.rewind(prefix)
+            hidden = model.forward(model.embed(outcome.restart.prompt), cache, adapter)
+        elif outcome.feed:
+            hidden = model.forward(model.embed(outcome.feed), cache, adapter)
 
 
-def decide(model: Moondream2, hidden: Array, step: Step, sampler: Sampler) -> Token:
-    """The token of `step`, read from `hidden` `[D]`. Numbers are the best bin, the lowest of equals."""
+def decide(model: Model, hidden: Array, step: Step, sampler: Sampler) -> Token:
+    """The token of `step`, read from `hidden` `[D]`."""
     if step.kind == "text":
         return Text(sampler.pick(model.logits(hidden), step))
+    drawn = model.config.tokenizer.rules.samples_numbers
     if step.kind == "coord":
-        bins = model.coord_logits(hidden)
-        return Coord.from_bin(int(np.argmax(bins)), len(bins))
+        index = _bin(model.coord_logits(hidden), step, sampler, drawn)
+        return Coord.from_bin(index, model.config.region.coord_steps)
     sizes = model.size_logits(hidden)
-    width, height = (int(axis) for axis in np.argmax(sizes, axis=1))
+    width, height = (_bin(axis, step, sampler, drawn) for axis in sizes)
     return Size.from_bins(width, height, sizes.shape[1])
+
+
+def _bin(logits: NDArray[np.float32], step: Step, sampler: Sampler, drawn: bool) -> int:
+    """A bin of `logits` `[bins]`: drawn like a token, or the best one, the lowest of equals."""
+    return sampler.pick(logits, step) if drawn else int(np.argmax(logits))

@@ -6,6 +6,12 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from dreamscope.engine.models.kv_cache import KVCache
+from dreamscope.engine.models.lora import Adapter
+
+
+def prefix_key(digest: str, adapter: Adapter | None) -> str:
+    """Identity of a prefix: the image, and the adapter that its keys and values were computed with."""
+    return digest if adapter is None else f"{digest}+{adapter.digest}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -18,7 +24,7 @@ class EncodedImage:
 
 
 class ImageCache:
-    """Encoded images by digest, within a number of bytes. Only the engine thread touches it."""
+    """Encoded images by `prefix_key`, within a number of bytes. Only the engine thread touches it."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
@@ -28,21 +34,21 @@ class ImageCache:
     def __len__(self) -> int:
         return len(self._images)
 
-    def __contains__(self, digest: str) -> bool:
-        return digest in self._images
+    def __contains__(self, key: str) -> bool:
+        return key in self._images
 
-    def get(self, digest: str) -> EncodedImage | None:
+    def get(self, key: str) -> EncodedImage | None:
         """The image, now the most recently used."""
-        image = self._images.get(digest)
+        image = self._images.get(key)
         if image is not None:
-            self._images.move_to_end(digest)
+            self._images.move_to_end(key)
         return image
 
-    def put(self, digest: str, image: EncodedImage) -> None:
+    def put(self, key: str, image: EncodedImage) -> None:
         """Keep an image; one that exceeds the bound by itself is not kept."""
-        if image.nbytes > self._max_bytes or digest in self._images:
+        if image.nbytes > self._max_bytes or key in self._images:
             return
-        self._images[digest] = image
+        self._images[key] = image
         self.nbytes += image.nbytes
         while self.nbytes > self._max_bytes:
             _, oldest = self._images.popitem(last=False)

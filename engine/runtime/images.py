@@ -26,6 +26,10 @@ class RawImage:
     rgb: NDArray[np.uint8]
     digest: str
 
+    def mirrored(self) -> RawImage:
+        """Left and right exchanged, as a view; an image of its own to whoever caches."""
+        return RawImage(self.rgb[:, ::-1], f"{self.digest}/mirrored")
+
 
 def decode_image(data: bytes, max_pixels: int = MAX_PIXELS) -> RawImage:
     """Decode a JPEG, PNG, WebP or GIF (first frame). Transparency is dropped, not composited.

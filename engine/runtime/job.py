@@ -11,6 +11,7 @@ from typing import Any
 from dreamscope.engine import wire
 from dreamscope.engine.models.crops import Crops
 from dreamscope.engine.models.tokens import PromptItem
+from dreamscope.engine.runtime.adapters import AdapterId
 from dreamscope.engine.runtime.images import RawImage
 from dreamscope.engine.runtime.metrics import Timeline, milliseconds
 from dreamscope.engine.skills.base import Skill, SkillRequest
@@ -30,6 +31,20 @@ class EngineRequest:
     deadline: float | None = None
     tag: Any = None
     model: str = ""
+    adapter: AdapterId | None = None
+
+
+@dataclass(slots=True, eq=False)
+class View:
+    """An image that a request looks at, and its crops once somebody cuts them."""
+
+    image: RawImage
+    crops: Future[Crops] | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Whether its crops are there."""
+        return self.crops is not None and self.crops.done()
 
 
 @dataclass(slots=True, eq=False)
@@ -43,15 +58,11 @@ class Job:
     input_tokens: int
     deliver: Deliver
     times: Timeline
-    crops: Future[Crops] | None = None
+    views: list[View]
+    """The image and, for skills that want it, the mirrored image; none for a request without an image."""
     cached_tokens: int = 0
     cancel_reason: str | None = None
     _seq: int = field(default=0, init=False)
-
-    @property
-    def digest(self) -> str | None:
-        """Identity of the image, if there is one."""
-        return None if self.request.image is None else self.request.image.digest
 
     def expired(self, now: float) -> bool:
         """Whether the deadline has passed."""

@@ -6,11 +6,14 @@ from collections.abc import Callable
 
 from dreamscope.engine import wire
 from dreamscope.engine.devices.base import ITEM_BYTES
+from dreamscope.engine.models.base import Model
+from dreamscope.engine.models.crops import Crops
 from dreamscope.engine.models.kv_cache import KVCache
-from dreamscope.engine.models.moondream2.model import Moondream2
+from dreamscope.engine.models.lora import Adapter
+from dreamscope.engine.runtime.adapters import AdapterRegistry
 from dreamscope.engine.runtime.generate import generate
-from dreamscope.engine.runtime.image_cache import EncodedImage, ImageCache
-from dreamscope.engine.runtime.job import Job
+from dreamscope.engine.runtime.image_cache import EncodedImage, ImageCache, prefix_key
+from dreamscope.engine.runtime.job import Job, View
 from dreamscope.engine.runtime.metrics import Counters
 from dreamscope.engine.runtime.sampling import Sampler
 from dreamscope.engine.skills.base import UNADDRESSED
@@ -20,22 +23,33 @@ class Runner:
     """Serves one job at a time, on the thread that owns the model."""
 
     def __init__(
-        self, model: Moondream2, images: ImageCache, counters: Counters, clock: Callable[[], float]
+        self,
+        model: Model,
+        images: ImageCache,
+        adapters: AdapterRegistry,
+        counters: Counters,
+        clock: Callable[[], float],
     ) -> None:
         self._model = model
         self._images = images
+        self._adapters = adapters
         self._counters = counters
         self._clock = clock
 
     def run(self, job: Job, checkpoint: Callable[[], None]) -> None:
         """Prefill and decode until the skill is finished, delivering its events as they come.
 
-        `checkpoint` is called between pieces of device work and ends the run by raising. Whatever the model
-        or the skill raises passes through.
+        `checkpoint` is called between pieces of device work and ends the run by raising. Whatever the model,
+        the skill or the loading of the adapter raises passes through.
         """
-        cache = self._prefix(job, checkpoint)
+        wanted = job.request.adapter
+        adapter = None if wanted is None else self._adapters.get(wanted)
+        cache, *others = self._prefixes(job, adapter, checkpoint)
+        mirrored = others[0] if others else None
         sampler = Sampler(job.request.skill_request.sampling)
-        for outcome in generate(self._model, job.skill, cache, job.prompt, sampler):
+        for outcome in generate(
+            self._model, job.skill, cache, job.prompt, sampler, adapter=adapter, mirrored=mirrored
+        ):
             now = self._clock()
             if job.times.first_token is None:
                 job.times.first_token = now
@@ -43,37 +57,47 @@ class Runner:
             if job.skill.finish_reason is None:
                 checkpoint()
 
-    def _prefix(self, job: Job, checkpoint: Callable[[], None]) -> KVCache:
-        """Announce the start, and return a cache for the whole request that holds its image, if any."""
-        capacity = min(self._model.config.text.max_context, job.input_tokens + job.skill.max_feed)
-        if job.request.image is None:
-            self._announce(job, None)
-            return self._model.new_cache(capacity)
-        encoded = self._images.get(job.request.image.digest)
-        if encoded is None:
-            encoded = self._encode(job, job.request.image.digest, checkpoint)
-        else:
-            self._counters.image_hits += 1
-            job.cached_tokens = encoded.cache.length
-            self._announce(job, encoded.crops)
-        checkpoint()
-        return encoded.cache.copy_of_prefix(encoded.cache.length, capacity)
+    def _prefixes(self, job: Job, adapter: Adapter | None, checkpoint: Callable[[], None]) -> list[KVCache]:
+        """Announce the start, and return a cache with room for the whole request for each of its views.
 
-    def _encode(self, job: Job, digest: str, checkpoint: Callable[[], None]) -> EncodedImage:
+        Without an image that is one empty cache.
+        """
+        capacity = min(self._model.config.text.max_context, job.input_tokens + job.skill.max_feed)
+        if not job.views:
+            self._announce(job, None)
+            return [self._model.new_cache(capacity)]
+        # All are taken before any is encoded: what is held here cannot be lost to the bound of the cache.
+        held = [self._images.get(prefix_key(view.image.digest, adapter)) for view in job.views]
+        if held[0] is not None:
+            job.cached_tokens = held[0].cache.length
+        self._announce(job, len(self._cut(job.views[0]).pixels) if held[0] is None else held[0].crops)
+        caches = []
+        for view, found in zip(job.views, held, strict=True):
+            encoded = self._encode(job, view, adapter, checkpoint) if found is None else found
+            self._counters.image_hits += found is not None
+            checkpoint()
+            caches.append(encoded.cache.copy_of_prefix(encoded.cache.length, capacity))
+        return caches
+
+    def _encode(
+        self, job: Job, view: View, adapter: Adapter | None, checkpoint: Callable[[], None]
+    ) -> EncodedImage:
         """Run vision and the prefix, and keep the result for the next request about this image."""
-        assert job.crops is not None
-        crops = job.crops.result()
+        crops = self._cut(view)
         self._counters.image_misses += 1
-        self._announce(job, len(crops.pixels))
         checkpoint()
         begun = self._clock()
         cache = self._model.new_cache(self._model.config.prefix_len)
-        self._model.prefill_image(self._model.encode_image(crops), cache)
-        self._model.device.synchronize()
-        job.times.image_seconds = self._clock() - begun
+        hidden = self._model.prefill_image(self._model.encode_image(crops), cache, adapter)
+        self._model.device.synchronize(hidden)
+        job.times.image_seconds = (job.times.image_seconds or 0.0) + self._clock() - begun
         encoded = EncodedImage(cache, len(crops.pixels), cache.nbytes(ITEM_BYTES[self._model.device.dtype]))
-        self._images.put(digest, encoded)
+        self._images.put(prefix_key(view.image.digest, adapter), encoded)
         return encoded
+
+    def _cut(self, view: View) -> Crops:
+        """The crops, which somebody has cut unless the prefix was expected to be there and is not."""
+        return self._model.crop(view.image.rgb) if view.crops is None else view.crops.result()
 
     def _announce(self, job: Job, crops: int | None) -> None:
         image = None

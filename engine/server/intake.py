@@ -5,6 +5,7 @@ from __future__ import annotations
 from dreamscope.engine import errors, wire
 from dreamscope.engine.models.registry import known_names
 from dreamscope.engine.runtime.job import EngineRequest
+from dreamscope.engine.server.adapter_choice import split_adapter
 from dreamscope.engine.server.uploads import Upload
 from dreamscope.engine.skills.base import SkillRequest
 from dreamscope.engine.skills.parse import parse_request
@@ -21,8 +22,9 @@ def parse(message: wire.RequestCreate, model: wire.ModelInfo) -> SkillRequest:
         )
     for name in ("question", "object"):
         check_text(getattr(message, name), name)
-    check_model(message.model, model)
-    return parse_request(message, model.skills)
+    plain, _ = split_adapter(message)
+    check_model(plain.model, model)
+    return parse_request(plain, model.skills, context_length=model.context_length)
 
 
 def check_text(text: str | None, name: str) -> None:
@@ -59,11 +61,13 @@ def engine_request(
     deadline: float,
 ) -> EngineRequest:
     """`deadline` in seconds of the monotonic clock."""
+    _, adapter = split_adapter(message)
     return EngineRequest(
         request_id=message.request_id,
         skill_request=parsed,
         image=None if upload is None else upload.image,
         deadline=deadline,
         tag=message.tag,
-        model=model.id,
+        model=model.id if adapter is None else f"{model.id}/{adapter}",
+        adapter=adapter,
     )

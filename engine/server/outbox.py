@@ -57,7 +57,7 @@ class _Entry:
             self.parts.append(frame.message.delta)
             self.n = frame.message.n
 
-    def merge(self, message: wire.ReasoningDelta | wire.TextDelta) -> int:
+    def merge(self, message: wire.ReasoningDelta | wire.TextDelta | wire.MaskDelta) -> int:
         """Append a delta; returns by how many bytes the frame grows (ASCII, so characters)."""
         self.parts.append(message.delta)
         self.n += message.n

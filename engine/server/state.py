@@ -19,6 +19,9 @@ class Accumulated:
         self._text: list[str] = []
         self._points: list[wire.Point] = []
         self._boxes: list[wire.Box] = []
+        self._gaze: wire.Point | None = None
+        self._mask_box: wire.Box | None = None
+        self._mask_path: list[str] = []
 
     def feed(self, event: wire.Message) -> None:
         """Add one event; events must come in `seq` order, merged deltas are fine."""
@@ -43,6 +46,14 @@ class Accumulated:
                 self._points.append(wire.Point(x, y))
             case wire.BoxEvent():
                 self._boxes.append(wire.Box(event.x_min, event.y_min, event.x_max, event.y_max))
+            case wire.GazeEvent(x=x, y=y):
+                self._gaze = wire.Point(x, y)
+            case wire.MaskBox(bbox=bbox):
+                self._mask_box = bbox
+            case wire.MaskDelta(delta=delta):
+                self._mask_path.append(delta)
+            case wire.MaskDone(path=path, bbox=bbox):
+                self._mask_box, self._mask_path = bbox, [path]
             case wire.RequestDone():
                 self._status = "done"
             case wire.RequestCancelled():
@@ -61,8 +72,14 @@ class Accumulated:
             "text": "".join(self._text),
             "points": wire.to_json(self._points),
             "boxes": wire.to_json(self._boxes),
-            "mask": None,
+            "gaze": wire.to_json(self._gaze),
+            "mask": self._mask_state(),
         }
+
+    def _mask_state(self) -> dict[str, Any] | None:
+        if self._mask_box is None and not self._mask_path:
+            return None
+        return {"path": "".join(self._mask_path), "bbox": wire.to_json(self._mask_box)}
 
     def _reasoning_state(self) -> dict[str, Any] | None:
         if not self._reasoning and self._open is None:

@@ -14,6 +14,7 @@ from dreamscope.engine.settings import (
     add_flags,
     boolean,
     comma_list,
+    existing_folder,
     load,
     markdown,
     rows_of,
@@ -119,3 +120,10 @@ def test_the_engines_own_table_is_consistent():
     for line in markdown(SETTINGS).splitlines():
         assert line.count("|") == 5
     assert [row.name for row in SETTINGS if row.secret] == ["api_key"]
+
+
+def test_a_folder_must_exist(tmp_path):
+    row = Setting("adapters", existing_folder, None, "Folder.", metavar="DIR")
+    assert row.parse(str(tmp_path), "--adapters") == tmp_path
+    with pytest.raises(SettingError, match=r"--adapters: .*missing' is not a folder that exists\."):
+        row.parse(str(tmp_path / "missing"), "--adapters")

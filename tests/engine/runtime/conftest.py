@@ -62,7 +62,7 @@ class EchoModel:
         )
         self.tokenizer = ByteTokenizer()
         self.device = SimpleNamespace(
-            dtype="float32", synchronize=lambda: None, inference=contextlib.nullcontext
+            dtype="float32", synchronize=lambda *results: None, inference=contextlib.nullcontext
         )
         self.calls: list[str] = []
         self.caches: list[FakeCache] = []
@@ -84,14 +84,14 @@ class EchoModel:
         assert 0 < capacity <= self.config.text.max_context
         return FakeCache(capacity)
 
-    def prefill_image(self, rows: str, cache: FakeCache) -> None:
+    def prefill_image(self, rows: str, cache: FakeCache, adapter: Any = None) -> None:
         assert rows == "rows"
         cache.image_rows = self.config.prefix_len
 
     def embed(self, prompt: Sequence[PromptItem]) -> list[PromptItem]:
         return list(prompt)
 
-    def forward(self, embeds: list[PromptItem], cache: FakeCache) -> list[PromptItem]:
+    def forward(self, embeds: list[PromptItem], cache: FakeCache, adapter: Any = None) -> list[PromptItem]:
         if cache not in self.caches:
             self.caches.append(cache)
         cache.items.extend(embeds)

@@ -27,6 +27,8 @@ from dreamscope.engine.weights.load import load_files
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden" / "moondream2"
 SETS = ("grid27", "grid8_gqa")
+RUNS = (("cpu", "grid27"), ("cpu", "grid8_gqa"), ("mlx", "grid8_gqa"))
+"""Device and set. Images of the larger set take MLX a minute on a processor; `test_verify` does that once."""
 SKILLS = ("query", "caption", "point", "detect")
 
 
@@ -38,8 +40,8 @@ def recorded(name: str) -> dict[str, Any]:
 def cases(joint_budget: bool = False) -> list[Any]:
     """Recorded runs; with `joint_budget` without those in which the reasoning used up a budget of its own."""
     return [
-        pytest.param(name, case, id=f"{name}-{case['id']}")
-        for name in SETS
+        pytest.param(device_name, name, case, id=f"{device_name}-{name}-{case['id']}")
+        for device_name, name in RUNS
         for case in recorded(name)["cases"]
         if case["skill"] in SKILLS and "variant" not in case
         if not (joint_budget and case.get("reasoning_stop") == "max_tokens")
@@ -49,25 +51,28 @@ def cases(joint_budget: bool = False) -> list[Any]:
 @pytest.fixture(scope="module")
 def load() -> Any:
     @functools.cache
-    def make(name: str) -> Moondream2:
+    def make(device_name: str, name: str) -> Moondream2:
+        if device_name == "mlx":
+            pytest.importorskip("mlx.core")
         folder = GOLDEN / name
         files = ModelFiles(
             folder / "weights.safetensors", folder / "tokenizer.json", recorded(name)["config"]
         )
-        return load_files(files, open_device("cpu", "float32"))
+        return load_files(files, open_device(device_name, "float32"))
 
     return make
 
 
 @pytest.fixture(scope="module")
 def engine(load: Any) -> Iterator[Any]:
-    made: dict[str, Engine] = {}
+    made: dict[tuple[str, str], Engine] = {}
 
-    def get(name: str) -> Engine:
-        if name not in made:
-            made[name] = Engine(load(name), wire.ModelInfo(name, SKILLS))
-            made[name].start()
-        return made[name]
+    def get(device_name: str, name: str) -> Engine:
+        """Loaded by the thread of the tests, and run by a thread of its own."""
+        if (device_name, name) not in made:
+            made[device_name, name] = Engine(load(device_name, name), wire.ModelInfo(name, SKILLS))
+            made[device_name, name].start()
+        return made[device_name, name]
 
     yield get
     for each in made.values():
@@ -103,9 +108,9 @@ def expected(case: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-@pytest.mark.parametrize(("name", "case"), cases())
-def test_decode_loop(name: str, case: dict[str, Any], load: Any) -> None:
-    model = load(name)
+@pytest.mark.parametrize(("device_name", "name", "case"), cases())
+def test_decode_loop(device_name: str, name: str, case: dict[str, Any], load: Any) -> None:
+    model = load(device_name, name)
     skill = build_skill(request_of(case), model.config.tokenizer, model.tokenizer, per_phase_budget=True)
     cache, prompt = model.new_cache(), skill.opening()
     image = image_of(name, case)
@@ -125,11 +130,11 @@ def test_decode_loop(name: str, case: dict[str, Any], load: Any) -> None:
         assert [e.delta for e in events if isinstance(e, wire.TextDelta)] == case["stream_chunks"]
 
 
-@pytest.mark.parametrize(("name", "case"), cases(joint_budget=True))
-def test_engine(name: str, case: dict[str, Any], engine: Any, new_sink: Any) -> None:
+@pytest.mark.parametrize(("device_name", "name", "case"), cases(joint_budget=True))
+def test_engine(device_name: str, name: str, case: dict[str, Any], engine: Any, new_sink: Any) -> None:
     sink = new_sink()
     request = EngineRequest(f"{name}/{case['id']}", request_of(case), image_of(name, case))
-    engine(name).submit(request, sink)
+    engine(device_name, name).submit(request, sink)
     done = sink.end()
     assert done.output == expected(case)
     tokens = len(case.get("reasoning_token_ids", [])) + len(case.get("token_ids", case.get("bins", [])))
@@ -137,7 +142,9 @@ def test_engine(name: str, case: dict[str, Any], engine: Any, new_sink: Any) -> 
     assert done.metrics.input_tokens == case["prompts"][0]["end_pos"]
 
 
-def test_a_seeded_request_does_not_depend_on_its_neighbours(engine: Any, new_sink: Any) -> None:
+def test_a_seeded_request_does_not_depend_on_its_neighbours(
+    device_name: str, engine: Any, new_sink: Any
+) -> None:
     name = "grid8_gqa"
     image = image_of(name, {"image": "large"})
 
@@ -145,7 +152,7 @@ def test_a_seeded_request_does_not_depend_on_its_neighbours(engine: Any, new_sin
         sampling = Sampling(temperature=1.5, top_p=0.95, max_tokens=30, seed=seed)
         request = SkillRequest("query", sampling, question="What?", reasoning=True)
         sink = new_sink()
-        engine(name).submit(EngineRequest(request_id, request, image), sink)
+        engine(device_name, name).submit(EngineRequest(request_id, request, image), sink)
         return sink
 
     alone = ask("seed-alone", 7).end().output
@@ -155,8 +162,8 @@ def test_a_seeded_request_does_not_depend_on_its_neighbours(engine: Any, new_sin
     assert all(output != alone for index, output in enumerate(outputs) if index != 2)
 
 
-def test_the_context_of_the_real_model_ends_with_length(load: Any) -> None:
-    model = load("grid8_gqa")
+def test_the_context_of_the_real_model_ends_with_length(device_name: str, load: Any) -> None:
+    model = load(device_name, "grid8_gqa")
     case = {"skill": "query", "question": "go on", "max_tokens": 5000}
     skill = build_skill(request_of(case), model.config.tokenizer, model.tokenizer)
     cache = model.new_cache()

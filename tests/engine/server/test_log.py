@@ -60,6 +60,7 @@ def test_state_of_a_whole_request():
         "text": "One",
         "points": [{"x": 0.1, "y": 0.2}],
         "boxes": [{"x_min": 0.4, "y_min": 0.4, "x_max": 0.6, "y_max": 0.6}],
+        "gaze": None,
         "mask": None,
     }
 
