@@ -14,11 +14,11 @@ from safetensors import safe_open
 
 from dreamscope.engine.devices.base import Device
 from dreamscope.engine.errors import WeightsInvalid, WeightsNotFound
-from dreamscope.engine.models.moondream2.model import Moondream2
+from dreamscope.engine.models.base import Model
 from dreamscope.engine.weights.hub import ModelFiles
 from dreamscope.engine.weights.load import load_files
 
-FAMILY = "moondream2"
+FAMILIES = ("moondream2", "moondream3")
 ENCODER_TOLERANCE = 5e-5
 DECODER_TOLERANCE = 5e-4
 
@@ -33,33 +33,38 @@ class GoldenSet:
 
     def tensor(self, name: str) -> NDArray[Any]:
         """An expected tensor."""
-        with safe_open(self.folder / self.data["files"]["tensors"], "np") as file:
+        with safe_open(self.folder / tensors_file(self.data), "np") as file:
             expected: NDArray[Any] = file.get_tensor(name)
         return expected
 
-    def rgb(self, image: str) -> NDArray[np.uint8]:
+    def rgb(self, image: str | int) -> NDArray[np.uint8]:
         """An input image as RGB; alpha is dropped."""
         with Image.open(self.folder / self.data["images"][image]["file"]) as picture:
             return np.asarray(picture.convert("RGB"))
 
 
+def tensors_file(data: dict[str, Any]) -> str:
+    """Name of the file of expected tensors."""
+    return str(data.get("files", {}).get("tensors", "tensors.safetensors"))
+
+
 def open_golden(folder: str | Path) -> GoldenSet:
-    """Raises `WeightsNotFound` or `WeightsInvalid` if `folder` is no golden set of this model family."""
+    """Raises `WeightsNotFound` or `WeightsInvalid` if `folder` is no golden set of a known model family."""
     path = Path(folder)
     index = path / "golden.json"
     if not index.is_file():
         raise WeightsNotFound(f"{path} is not a golden set: it has no golden.json.")
     data = json.loads(index.read_text(encoding="utf-8"))
-    if data.get("model") != FAMILY:
+    if data.get("model") not in FAMILIES:
         raise WeightsInvalid(
-            f"{path} is a golden set of {data.get('model')!r}; this build checks {FAMILY!r}."
+            f"{path} is a golden set of {data.get('model')!r}; this build checks {' and '.join(FAMILIES)}."
         )
-    with safe_open(path / data["files"]["tensors"], "np") as file:
+    with safe_open(path / tensors_file(data), "np") as file:
         names = frozenset(file.keys())
     return GoldenSet(path, data, names)
 
 
-def load_golden_model(golden: GoldenSet, device: Device) -> Moondream2:
+def load_golden_model(golden: GoldenSet, device: Device) -> Model:
     """The model of the set, by the same path that loads a checkpoint."""
     files = golden.data["files"]
     return load_files(

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Status = Literal["ok", "FAIL", "skip"]
+Status = Literal["ok", "FAIL"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +21,9 @@ class Check:
     detail: str = ""
 
     def line(self) -> str:
-        """For people: name, error, verdict, and for a failure or a skip the reason."""
+        """For people: name, error, verdict, and for a failure the reason."""
         error = "identical" if self.error is None else f"{self.error:.2e}"
-        shown = "-" if self.status == "skip" or (self.error is None and self.status == "FAIL") else error
+        shown = "-" if self.error is None and self.status == "FAIL" else error
         return f"{self.name:<42} {shown:>10}  {self.status}{f'  {self.detail}' if self.detail else ''}"
 
 
@@ -51,9 +51,23 @@ def identical(name: str, actual: Any, expected: Any) -> Check:
     return Check(name, "FAIL", None, f"got {_short(actual)}, expected {_short(expected)}")
 
 
-def skip(name: str, reason: str) -> Check:
-    """Not compared."""
-    return Check(name, "skip", None, reason)
+def alike(name: str, actual: Any, expected: Any, tolerance: float) -> Check:
+    """Equal structures whose floats may differ by `tolerance`; everything else must be equal."""
+    if _same(actual, expected, tolerance):
+        return Check(name, "ok")
+    return Check(name, "FAIL", None, f"got {_short(actual)}, expected {_short(expected)}")
+
+
+def _same(actual: Any, expected: Any, tolerance: float) -> bool:
+    if isinstance(expected, dict):
+        keys = isinstance(actual, dict) and actual.keys() == expected.keys()
+        return keys and all(_same(actual[key], expected[key], tolerance) for key in expected)
+    if isinstance(expected, list):
+        sizes = isinstance(actual, list) and len(actual) == len(expected)
+        return sizes and all(_same(a, e, tolerance) for a, e in zip(actual, expected, strict=True))
+    if isinstance(expected, float) and isinstance(actual, (int, float)):
+        return abs(actual - expected) <= tolerance
+    return bool(actual == expected)
 
 
 def _short(value: Any) -> str:

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from dreamscope.engine.models.base import Model
 from dreamscope.engine.models.kv_cache import KVCache
-from dreamscope.engine.models.moondream2.model import Moondream2
 from dreamscope.engine.verify.golden import DECODER_TOLERANCE, ENCODER_TOLERANCE, GoldenSet
 from dreamscope.engine.verify.report import Check, close, identical
 
 Prefixes = dict[str, KVCache]
 
 
-def check_image(golden: GoldenSet, model: Moondream2, name: str, prefixes: Prefixes) -> Iterator[Check]:
+def check_image(golden: GoldenSet, model: Model, name: str, prefixes: Prefixes) -> Iterator[Check]:
     """Every stored quantity of one image; leaves the cache of its prefix in `prefixes`."""
     facts = golden.data["images"][name]
     key = f"image.{name}"

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from dreamscope.engine import wire
 from dreamscope.engine.devices.base import Array
+from dreamscope.engine.models.base import Model
 from dreamscope.engine.models.kv_cache import KVCache
-from dreamscope.engine.models.moondream2.model import Moondream2
+from dreamscope.engine.models.lora import Adapter
 from dreamscope.engine.models.tokens import PromptItem, Text, Token
 from dreamscope.engine.runtime.generate import generate
 from dreamscope.engine.runtime.sampling import Sampler
@@ -49,10 +50,10 @@ class Trace:
         return [event for decision in self.decisions for event in decision.outcome.events]
 
 
-class RecordingModel(Moondream2):
+class RecordingModel(Model):
     """The same parameters; every decoder pass is written to the trace."""
 
-    def __init__(self, model: Moondream2, trace: Trace) -> None:
+    def __init__(self, model: Model, trace: Trace) -> None:
         super().__init__(model.config, model.device, model.weights, model.tokenizer)
         self._trace = trace
         self._items: tuple[PromptItem, ...] = ()
@@ -62,9 +63,9 @@ class RecordingModel(Moondream2):
         self._items = tuple(prompt)
         return super().embed(prompt)
 
-    def forward(self, embeds: Array, cache: KVCache) -> Array:
+    def forward(self, embeds: Array, cache: KVCache, adapter: Adapter | None = None) -> Array:
         """Remember the pass."""
-        hidden = super().forward(embeds, cache)
+        hidden = super().forward(embeds, cache, adapter)
         self._trace.forwards.append(Forward(self._items, cache.length, hidden))
         return hidden
 
@@ -120,8 +121,13 @@ class RecordingSkill:
         return self._skill.result()
 
 
-def run_traced(model: Moondream2, skill: Skill, prefix: KVCache | None) -> Trace:
-    """Decode greedily after the image prefix, or from BOS.
+def run_traced(
+    model: Model,
+    skill: Skill,
+    prefix: KVCache | None,
+    adapter: Adapter | None = None,
+) -> Trace:
+    """Decode greedily after the image prefix, or from BOS. For skills that look at one image once.
 
     The published code feeds the last permitted token too and runs the decoder once more, which the engine
     leaves out; here that pass follows at the end, so that every recorded step has its counterpart.
@@ -134,9 +140,10 @@ def run_traced(model: Moondream2, skill: Skill, prefix: KVCache | None) -> Trace
         cache = model.new_cache()
     else:
         cache = prefix.copy_of_prefix(prefix.length, model.config.text.max_context)
-    for _ in generate(recording, RecordingSkill(skill, trace), cache, prompt, Sampler(GREEDY)):
+    watched = RecordingSkill(skill, trace)
+    for _ in generate(recording, watched, cache, prompt, Sampler(GREEDY), adapter=adapter):
         pass
-    if skill.finish_reason == "length":
-        last = trace.decisions[-1].token
-        recording.forward(recording.embed((last.id if isinstance(last, Text) else last,)), cache)
+    last = trace.decisions[-1].token
+    if skill.finish_reason == "length" or not isinstance(last, Text):
+        recording.forward(recording.embed((last.id if isinstance(last, Text) else last,)), cache, adapter)
     return trace

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from dreamscope.engine import wire
+from dreamscope.engine.models.base import Model
 from dreamscope.engine.models.crops import tiling_of
-from dreamscope.engine.models.moondream2.model import Moondream2
 from dreamscope.engine.models.moondream2.weights import canonical_name
 from dreamscope.engine.models.rope import build_rope, rotate
 from dreamscope.engine.models.tokens import Coord, Text, size_values
@@ -17,14 +17,17 @@ from dreamscope.engine.models.vision import normalisation_table
 from dreamscope.engine.runtime.sampling import distribution
 from dreamscope.engine.skills.answer import AnswerLoop
 from dreamscope.engine.skills.base import Budget
+from dreamscope.engine.skills.outliers import remove_outlier_points
 from dreamscope.engine.skills.reasoning import ReasoningLoop
 from dreamscope.engine.verify.golden import DECODER_TOLERANCE, ENCODER_TOLERANCE, GoldenSet
-from dreamscope.engine.verify.report import Check, close, identical, skip
+from dreamscope.engine.verify.report import Check, close, identical
+from dreamscope.engine.weights.quantize import Int4Tensor
+from dreamscope.engine.weights.safetensors_file import open_safetensors
 
 SAMPLING_TOLERANCE = 1e-6
 
 
-def check_units(golden: GoldenSet, model: Moondream2) -> Iterator[Check]:
+def check_units(golden: GoldenSet, model: Model) -> Iterator[Check]:
     """Every unit quantity of the set."""
     yield from _tables(golden, model)
     yield _rope(golden, model)
@@ -32,11 +35,26 @@ def check_units(golden: GoldenSet, model: Moondream2) -> Iterator[Check]:
     yield from _top_p(golden)
     yield from _stream(golden, model)
     yield from _grounding(golden, model)
-    yield skip("unit.remove_outlier_points", "belongs to gaze")
-    yield skip("unit.int4", "int4 files are not read yet")
+    yield _outliers(golden)
+    yield _int4(golden)
 
 
-def _tables(golden: GoldenSet, model: Moondream2) -> Iterator[Check]:
+def _outliers(golden: GoldenSet) -> Check:
+    units = golden.data["units"]["remove_outlier_points"]
+    kept = [wire.to_json(remove_outlier_points([(x, y) for x, y in unit["points"]])) for unit in units]
+    return identical("unit.remove_outlier_points", kept, [unit["kept"] for unit in units])
+
+
+def _int4(golden: GoldenSet) -> Check:
+    stored = open_safetensors(golden.folder / golden.data["files"]["tensors"])
+    packed, scale, zero_point, dense = (
+        stored[f"unit.int4.{part}"] for part in ("packed", "scale", "zero_point", "weight_bf16")
+    )
+    bits, _ = Int4Tensor(packed, scale, zero_point, dense.shape).dense()
+    return identical("unit.int4", bits, dense.read())
+
+
+def _tables(golden: GoldenSet, model: Model) -> Iterator[Check]:
     units, vision = golden.data["units"], model.config.vision
     yield identical("unit.norm_lut", normalisation_table(), golden.tensor("unit.norm_lut"))
     tilings = [[h, w, *tiling_of(h, w, vision)] for h, w, _, _ in units["tiling"]]
@@ -54,7 +72,7 @@ def _tables(golden: GoldenSet, model: Moondream2) -> Iterator[Check]:
         yield identical("unit.legacy_name_map", actual, expected)
 
 
-def _rope(golden: GoldenSet, model: Moondream2) -> Check:
+def _rope(golden: GoldenSet, model: Model) -> Check:
     device, config = model.device, model.config.text
     positions = golden.tensor("unit.rope.positions")
     rope = build_rope(device, config.head_dim, config.rotary_dim, config.max_context)
@@ -65,7 +83,7 @@ def _rope(golden: GoldenSet, model: Moondream2) -> Check:
     return close("unit.rope.y", actual, golden.tensor("unit.rope.y"), ENCODER_TOLERANCE)
 
 
-def _region(golden: GoldenSet, model: Moondream2) -> Iterator[Check]:
+def _region(golden: GoldenSet, model: Model) -> Iterator[Check]:
     device = model.device
     hidden = device.array(golden.tensor("unit.region.hidden"))
     actual: dict[str, Any] = {
@@ -87,7 +105,7 @@ def _top_p(golden: GoldenSet) -> Iterator[Check]:
     yield close("unit.top_p.probs", actual, expected, SAMPLING_TOLERANCE)
 
 
-def _stream(golden: GoldenSet, model: Moondream2) -> Iterator[Check]:
+def _stream(golden: GoldenSet, model: Model) -> Iterator[Check]:
     for index, unit in enumerate(golden.data["units"]["stream"]):
         ids = unit["token_ids"]
         loop = AnswerLoop(model.config.tokenizer, model.tokenizer, Budget(len(ids) + 1))
@@ -98,7 +116,7 @@ def _stream(golden: GoldenSet, model: Moondream2) -> Iterator[Check]:
         yield identical(f"unit.stream.{index}.decoded", model.tokenizer.decode(ids), unit["decoded"])
 
 
-def _grounding(golden: GoldenSet, model: Moondream2) -> Iterator[Check]:
+def _grounding(golden: GoldenSet, model: Model) -> Iterator[Check]:
     ids = model.config.tokenizer
     for index, unit in enumerate(golden.data["units"]["grounding"]):
         loop = ReasoningLoop(ids, model.tokenizer, Budget(len(unit["token_ids"]) + 1))
