@@ -157,7 +157,7 @@ def _numbers(part: Any) -> int:
         return sum(_numbers(getattr(part, field.name)) for field in dataclasses.fields(part))
     if isinstance(part, (list, tuple)):
         return sum(_numbers(item) for item in part)
-    return math.prod(part.shape)
+    return 0 if part is None else math.prod(part.shape)
 
 
 def _beginning(model: Moondream2) -> tuple[KVCache, list[PromptItem]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 ENV_PREFIX = "DREAMSCOPE_"
@@ -72,6 +73,8 @@ class Setting:
             return "one of " + ", ".join(self.choices)
         if self.type is boolean:
             return "one of " + ", ".join(_TRUE + _FALSE)
+        if self.type is existing_folder:
+            return "a folder that exists"
         if self.type not in (int, float):
             return "a valid " + self.name.replace("_", " ")
         words = "a whole number" if self.type is int else "a number"
@@ -112,6 +115,14 @@ def boolean(text: str) -> bool:
 def comma_list(text: str) -> tuple[str, ...]:
     """The `type` of settings that hold several names: `a, b` to `("a", "b")`."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def existing_folder(text: str) -> Path:
+    """The `type` of settings that name a folder, which must exist. Raises `ValueError`."""
+    path = Path(text).expanduser()
+    if not path.is_dir():
+        raise ValueError(text)
+    return path
 
 
 def rows_of(table: Iterable[Setting], command: str) -> list[Setting]:

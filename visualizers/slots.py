@@ -37,7 +37,7 @@ def slots_of(
             reasoning = spans.render(result.reasoning.text, result.reasoning.grounding)
     elif isinstance(result, wire.CaptionResult):
         answer = escape(result.caption)
-    else:
+    elif isinstance(result, (wire.PointResult, wire.DetectResult)):
         answer = escape(words.found(result, finished))
     marks = marks_of(result, Marks(view, name, family))
     return {

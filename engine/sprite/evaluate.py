@@ -20,8 +20,8 @@ import numpy as np
 
 from dreamscope.engine import wire
 from dreamscope.engine.devices.registry import open_device
+from dreamscope.engine.models.base import Model
 from dreamscope.engine.models.kv_cache import KVCache
-from dreamscope.engine.models.moondream2.model import Moondream2
 from dreamscope.engine.models.registry import find_model
 from dreamscope.engine.runtime.generate import generate
 from dreamscope.engine.runtime.sampling import Sampler
@@ -83,7 +83,7 @@ class Scores:
 class Answerer:
     """Asks a model about one image at a time; the image is encoded once."""
 
-    def __init__(self, model: Moondream2) -> None:
+    def __init__(self, model: Model) -> None:
         self._model = model
         self._prefix: KVCache | None = None
 
@@ -105,7 +105,7 @@ class Answerer:
         return machine.result()
 
 
-def evaluate(model: Moondream2, recipe: Recipe, scenes: int, seed: int = HELD_OUT_SEED) -> Scores:
+def evaluate(model: Model, recipe: Recipe, scenes: int, seed: int = HELD_OUT_SEED) -> Scores:
     """Scores over `scenes` new scenes of the recipe's world."""
     maker = SceneMaker(recipe.stage(), seed)
     questioner = Questioner(recipe.classes)

@@ -281,7 +281,7 @@ def test_messages_that_are_no_events_change_nothing() -> None:
 
 
 def test_unknown_skill_and_misfitting_output_are_refused() -> None:
-    with pytest.raises(ValueError, match="one of query, caption, point, detect"):
-        Fragments(SIZE, "segment")
+    with pytest.raises(ValueError, match="Unknown skill 'dance'; one of query, caption"):
+        Fragments(SIZE, "dance")
     with pytest.raises(wire.WireError, match="points"):
         Fragments(SIZE, "point").feed(Run("point", (), wire.CaptionResult("x")).done)
