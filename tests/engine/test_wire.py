@@ -92,7 +92,9 @@ def test_the_protocol_is_complete():
         "span.open", "span.point", "span.close", "point", "box.center", "box", "gaze",
         "mask.bbox", "mask.delta", "mask.done",
     }  # fmt: skip
-    assert {skill for skill, _ in RESULTS} == {"query", "caption", "point", "detect", "segment", "gaze"}
+    assert {skill for skill, _ in RESULTS} == {
+        "query", "caption", "chat", "point", "detect", "segment", "gaze",
+    }  # fmt: skip
     for cls in MESSAGES:
         assert dataclasses.fields(cls)
         assert cls.__dataclass_params__.frozen
