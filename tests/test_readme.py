@@ -12,7 +12,7 @@ import pytest
 from dreamscope.app import config as app_config
 from dreamscope.engine import config as engine_config
 from dreamscope.engine.settings import markdown
-from dreamscope.engine.sprite.evaluate import MARKS, missed, recorded, table
+from dreamscope.engine.sprite.scores import MARKS, missed, recorded, table
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")

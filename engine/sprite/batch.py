@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dreamscope.engine.sprite.conventions import MOONDREAM2
 from dreamscope.engine.sprite.questions import Questioner
 from dreamscope.engine.sprite.recipe import Recipe, at
 from dreamscope.engine.sprite.scenes import Scene, SceneMaker
@@ -52,7 +53,7 @@ class Batcher:
         self._encoder = encoder
         self._rank = rank
         self._maker = SceneMaker(recipe.stage(), recipe.seed + 1000 * rank)
-        self._questioner = Questioner(recipe.classes)
+        self._questioner = Questioner(recipe.classes, recipe.mix)
 
     def draw(self, step: int, seen: int) -> Batch:
         """The batch of one step."""
@@ -65,7 +66,8 @@ class Batcher:
             torch.from_numpy(np.stack(column)) for column in zip(*rows, strict=True)
         )
         pixels = torch.from_numpy(np.stack([scene.pixels for scene in scenes]))
-        labels = patch_labels(scenes, recipe.classes, recipe.sizes.patch)
+        steps = recipe.sizes.conventions.coord_steps
+        labels = patch_labels(scenes, recipe.classes, recipe.sizes.patch, steps)
         return Batch(pixels, labels, ids, coords, extents, weight, group, positions)
 
     def _row(self, rng: np.random.Generator, scene: Scene) -> tuple[np.ndarray, ...]:
@@ -94,7 +96,9 @@ def _write(
     weight[where.start : where.stop - 1] = tokens.weight[1:]
 
 
-def patch_labels(scenes: list[Scene], classes: tuple[str, ...], patch: int) -> PatchLabels:
+def patch_labels(
+    scenes: list[Scene], classes: tuple[str, ...], patch: int, coord_steps: int = MOONDREAM2.coord_steps
+) -> PatchLabels:
     """A patch belongs to the object with most alpha in it, if the mean alpha there exceeds 0.3."""
     grid = scenes[0].pixels.shape[0] // patch
     index = {name: 1 + number for number, name in enumerate(classes)}
@@ -112,7 +116,10 @@ def patch_labels(scenes: list[Scene], classes: tuple[str, ...], patch: int) -> P
             kind[row, mine] = index[item.name]
             colour[row, mine] = COLOUR_WORDS.index(item.colour) if item.painted and item.colour else -1
             box[row, mine] = values
-            bins[row, mine] = (*map(coord_bin, values[:2]), *map(size_bin, values[2:]))
+            bins[row, mine] = (
+                *(coord_bin(value, coord_steps) for value in values[:2]),
+                *map(size_bin, values[2:]),
+            )
     return PatchLabels(*(torch.from_numpy(array) for array in (kind, colour, box, bins)))
 
 
@@ -123,9 +130,9 @@ def _patch_alpha(alpha: np.ndarray, origin: tuple[int, int], grid: int, patch: i
     return full.reshape(grid, patch, grid, patch).mean((1, 3))
 
 
-def patches(pixels: Tensor, patch: int) -> Tensor:
-    """uint8 [B, side, side, 3] → bfloat16 [B, grid², 3·patch²], channel major, rounded as the model does."""
-    scaled = pixels.to(torch.bfloat16).div_(255).sub_(0.5).div_(0.5)
+def patches(pixels: Tensor, patch: int, rounded: bool = True) -> Tensor:
+    """uint8 [B, side, side, 3] → [B, grid², 3·patch²], channel major; bfloat16 if `rounded`, else float32."""
+    scaled = pixels.to(torch.bfloat16 if rounded else torch.float32).div_(255).sub_(0.5).div_(0.5)
     batch, side, _, _ = pixels.shape
     grid = side // patch
     cut = scaled.view(batch, grid, patch, grid, patch, 3).permute(0, 1, 3, 5, 2, 4)

@@ -9,10 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dreamscope.engine.sprite.batch import Batch, PatchLabels, attention_bias, patches
-from dreamscope.engine.sprite.network import Network, Weights, rotary
+from dreamscope.engine.sprite.network import Network, Weights
 from dreamscope.engine.sprite.vocabulary import BINS, COORD, SIZE
 from dreamscope.engine.sprite.world import COLOUR_WORDS
 
+_BALANCE = 0.01
+"""Weight of the even use of the experts: enough to keep all in use, too little to decide where a row goes."""
 _DENSE_ROWS = 96
 """Object patches per step that the region decoders are applied to."""
 
@@ -26,10 +28,13 @@ class Terms:
     extents: Tensor
     dense: Tensor
     patch_accuracy: Tensor
+    balance: Tensor  # mean over the mixtures, 1 = even; 0 without any
+    least_used: Tensor  # the worst of all experts, relative to even use; 1 without any
 
     def total(self, dense_weight: float) -> Tensor:
         """The weighted sum that is minimised."""
-        return self.language + 0.6 * self.coords + 0.3 * self.extents + dense_weight * self.dense
+        regions = 0.6 * self.coords + 0.3 * self.extents
+        return self.language + regions + dense_weight * self.dense + _BALANCE * self.balance
 
 
 def initial_heads(vision_dim: int, dim: int, classes: int, seed: int) -> Weights:
@@ -46,28 +51,41 @@ def initial_heads(vision_dim: int, dim: int, classes: int, seed: int) -> Weights
 def score(net: Network, batch: Batch, words: Tensor, sigma: float) -> Terms:
     """All loss terms of one batch. `words` holds the token id of each class name [classes]."""
     dtype = net.weights["text.wte"].dtype
-    features = net.vision(patches(batch.pixels, net.sizes.patch).to(dtype))
-    texts, room = batch.ids.shape
+    cut = patches(batch.pixels, net.sizes.patch, net.sizes.conventions.rounds_pixels)
+    features = net.vision(cut.to(dtype))
     image = net.project(features)
+    inputs, positions = embed_row(net, batch, image)
     prefix = net.sizes.prefix
-    start = net.weights["text.wte"][:1].expand(texts, 1, -1)
-    inputs = torch.cat([start, image[:texts], _embed(net, batch)], 1)
-    positions = torch.cat([torch.arange(prefix).expand(texts, prefix), batch.positions], 1)
-    width = net.sizes.dim // net.sizes.heads // 2
-    hidden = net.text(inputs, rotary(positions, width, dtype), attention_bias(batch.group, prefix, dtype))
+    hidden = net.text(inputs, positions, attention_bias(batch.group, prefix, dtype))
     answer = hidden[:, prefix:]
-    language, coords, extents = _answer_losses(net, batch, answer[:, : room - 1], sigma)
+    language, coords, extents = _answer_losses(net, batch, answer[:, :-1], sigma)
     seen = hidden[:, 1:prefix]
     dense, accuracy = _patch_losses(net, batch.labels, features, image, words)
     dense = dense + _dense_regions(net, batch.labels, seen, sigma)
-    return Terms(language, coords, extents, dense, accuracy)
+    return Terms(language, coords, extents, dense, accuracy, *_evenness(net))
+
+
+def _evenness(net: Network) -> tuple[Tensor, Tensor]:
+    if not net.routing:
+        return torch.zeros(()), torch.ones(())
+    balance = torch.stack([routing.balance for routing in net.routing]).mean()
+    return balance, torch.stack([routing.least for routing in net.routing]).min()
+
+
+def embed_row(net: Network, batch: Batch, image: Tensor) -> tuple[Tensor, Tensor]:
+    """Input embeddings [T, prefix + A, dim] and positions of the packed rows; `image` [>= T, grid², dim]."""
+    texts, prefix = len(batch.ids), net.sizes.prefix
+    start = net.weights["text.wte"][:1].expand(texts, 1, -1)
+    positions = torch.cat([torch.arange(prefix).expand(texts, prefix), batch.positions], 1)
+    return torch.cat([start, image[:texts], _embed(net, batch)], 1), positions
 
 
 def _embed(net: Network, batch: Batch) -> Tensor:
     """Input embeddings of the answer side: words, and encoded coordinates and sizes in their rows."""
     x = F.embedding(batch.ids, net.weights["text.wte"])
     is_coord, is_size = batch.ids == COORD, batch.ids == SIZE
-    x = x.masked_scatter(is_coord[..., None], net.encode_coord(batch.coords[is_coord] / BINS))
+    places = batch.coords[is_coord] / net.sizes.conventions.coord_steps
+    x = x.masked_scatter(is_coord[..., None], net.encode_coord(places))
     sizes = 2.0 ** (batch.extents[is_size] / (BINS - 1) * 10 - 10)
     return x.masked_scatter(is_size[..., None], net.encode_size(sizes))
 

@@ -1,4 +1,4 @@
-"""The Moondream 2 architecture in a form that trains fast on CPU cores.
+"""Both architectures in a form that trains fast on CPU cores.
 
 Same tensors under the same checkpoint names as the engine's model, written for batches, autograd and
 bfloat16. A test holds it against the engine's forward pass.
@@ -12,71 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dreamscope.engine.sprite.recipe import Sizes
+from dreamscope.engine.sprite.experts import Routing, mix_experts
+from dreamscope.engine.sprite.recipe import ROPE_THETA, Sizes
 
 Weights = dict[str, Tensor]
-
-
-def initial_weights(sizes: Sizes, seed: int) -> Weights:
-    """Random float32 weights under the checkpoint's names."""
-    draw = torch.Generator().manual_seed(seed)
-    weights: Weights = {}
-
-    def linear(name: str, rows: int, columns: int, scale: float = 1.0) -> None:
-        weights[f"{name}.weight"] = torch.randn(rows, columns, generator=draw) * (scale / math.sqrt(columns))
-        weights[f"{name}.bias"] = torch.zeros(rows)
-
-    def norm(name: str, width: int) -> None:
-        weights[f"{name}.weight"], weights[f"{name}.bias"] = torch.ones(width), torch.zeros(width)
-
-    v, d, inner = sizes.vision_dim, sizes.dim, sizes.region_inner
-    linear("vision.patch_emb", v, 3 * sizes.patch**2)
-    weights["vision.pos_emb"] = 0.3 * torch.randn(1, sizes.grid**2, v, generator=draw)
-    for i in range(sizes.vision_layers):
-        block, depth = f"vision.blocks.{i}", 0.5 / math.sqrt(sizes.vision_layers)
-        norm(f"{block}.ln1", v)
-        linear(f"{block}.attn.qkv", 3 * v, v)
-        linear(f"{block}.attn.proj", v, v, depth)
-        norm(f"{block}.ln2", v)
-        linear(f"{block}.mlp.fc1", 4 * v, v)
-        linear(f"{block}.mlp.fc2", v, 4 * v, depth)
-    norm("vision.post_ln", v)
-    linear("vision.proj_mlp.fc1", sizes.projection, 2 * v)
-    linear("vision.proj_mlp.fc2", d, sizes.projection)
-    weights["text.wte"] = 0.5 * torch.randn(sizes.vocabulary, d, generator=draw)
-    for i in range(sizes.layers):
-        block, depth = f"text.blocks.{i}", 0.5 / math.sqrt(sizes.layers)
-        norm(f"{block}.ln", d)
-        linear(f"{block}.attn.qkv", 3 * d, d)
-        linear(f"{block}.attn.proj", d, d, depth)
-        linear(f"{block}.mlp.fc1", 4 * d, d)
-        linear(f"{block}.mlp.fc2", d, 4 * d, depth)
-    norm("text.post_ln", d)
-    linear("text.lm_head", sizes.vocabulary, d, 0.3)
-    # Fixed Fourier features from a quarter of a period to 32 periods over the image.
-    spread = torch.logspace(-2, 5, sizes.coord_features // 2, base=2.0)
-    weights["region.coord_features"] = spread[None]
-    angle = torch.rand(sizes.size_features // 2, generator=draw) * 2 * math.pi
-    radius = torch.logspace(-2, 4, sizes.size_features // 2, base=2.0)
-    weights["region.size_features"] = torch.stack([radius * angle.cos(), radius * angle.sin()])
-    linear("region.coord_encoder", d, sizes.coord_features, 0.5)
-    linear("region.size_encoder", d, sizes.size_features, 0.5)
-    linear("region.coord_decoder.fc1", inner, d)
-    linear("region.size_decoder.fc1", inner, d)
-    smooth = _smooth_bins(inner)
-    weights["region.coord_decoder.fc2.weight"] = smooth
-    weights["region.coord_decoder.fc2.bias"] = torch.zeros(1024)
-    weights["region.size_decoder.fc2.weight"] = torch.cat([smooth, smooth])
-    weights["region.size_decoder.fc2.bias"] = torch.zeros(2048)
-    return weights
-
-
-def _smooth_bins(inner: int) -> Tensor:
-    """[1024, inner]: cosines over the bin index, so that neighbouring bins share what is learned."""
-    frequency = torch.arange(1, inner + 1, dtype=torch.float32)
-    bins = (torch.arange(1024, dtype=torch.float32) + 0.5) / 1024
-    amplitude = 0.5 / torch.sqrt(1 + (frequency / 30) ** 2)
-    return torch.cos(math.pi * bins[:, None] * frequency) * amplitude
 
 
 class Network:
@@ -86,6 +25,8 @@ class Network:
         self.sizes = sizes
         self.weights = weights
         self._gelu = "tanh" if tanh else "none"
+        self.routing: list[Routing] = []
+        """What the mixtures did in every call of `text`, in order."""
 
     def _linear(self, name: str, x: Tensor) -> Tensor:
         return F.linear(x, self.weights[f"{name}.weight"], self.weights[f"{name}.bias"])
@@ -112,15 +53,43 @@ class Network:
         """Image embedding [B, grid², dim]; with one crop the global and the local features are the same."""
         return self._mlp("vision.proj_mlp", torch.cat([features, features], -1))
 
-    def text(self, x: Tensor, rotation: tuple[Tensor, Tensor], bias: Tensor) -> Tensor:
-        """Embeddings [B, L, dim], rotary cos and sin [B, 1, L, rot/2], additive mask [B, L, L] → hidden."""
+    def text(self, x: Tensor, positions: Tensor, bias: Tensor) -> Tensor:
+        """Embeddings [B, L, dim], integer positions [B, L], additive mask [B, L, L] → hidden [B, L, dim]."""
+        heads = self.sizes.heads
+        rotation = rotary(positions, self.sizes.dim // heads // 2, x.dtype)
         for i in range(self.sizes.layers):
             block = f"text.blocks.{i}"
             normed = self._norm(f"{block}.ln", x)
-            q, k, v = _heads(self._linear(f"{block}.attn.qkv", normed), self.sizes.heads)
+            qkv = self._linear(f"{block}.attn.qkv", normed)
+            q, k, v = _heads(qkv, heads)
+            if self.sizes.mixture is not None:
+                q_scale, v_scale = self._tau(f"{block}.attn.tau", qkv, positions)
+                q, v = q * q_scale, v * v_scale
             attended = _attend(_rotate(q, *rotation), _rotate(k, *rotation), v, bias)
-            x = x + self._linear(f"{block}.attn.proj", attended) + self._mlp(f"{block}.mlp", normed)
+            x = x + self._linear(f"{block}.attn.proj", attended) + self._perceptron(i, normed)
         return x
+
+    def _tau(self, name: str, qkv: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Factors of queries and values [B, H, L, 1], from the token and from its position."""
+        logs = (positions.float() + 1).log()[..., None]
+        place = 0.5 + torch.sigmoid(self.weights[f"{name}.alpha"].float() * logs)
+        weight = torch.cat([self.weights[f"{name}.wq"], self.weights[f"{name}.wv"]])
+        q, v = F.linear(F.gelu(qkv), weight).tanh().chunk(2, -1)
+        scales = (part + place.to(qkv.dtype) for part in (q, v))
+        q, v = (scale.transpose(1, 2)[..., None] for scale in scales)
+        return q, v
+
+    def _perceptron(self, layer: int, x: Tensor) -> Tensor:
+        """The dense perceptron or the mixture of one text block, [B, L, dim] → [B, L, dim]."""
+        name, mixture = f"text.blocks.{layer}.mlp", self.sizes.mixture
+        if mixture is None or not self.sizes.is_mixed(layer):
+            return self._mlp(name, x)
+        w = self.weights
+        router = w[f"{name}.router.weight"], w[f"{name}.router.bias"]
+        up, down = w[f"{name}.fc1.weight"], w[f"{name}.fc2.weight"]
+        y, routing = mix_experts(x.flatten(0, 1), router, up, down, mixture.active)
+        self.routing.append(routing)
+        return y.view_as(x)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """[N, dim] → [N, vocabulary]."""
@@ -128,11 +97,16 @@ class Network:
 
     def coord_logits(self, hidden: Tensor) -> Tensor:
         """[N, dim] → [N, 1024]."""
-        return self._mlp("region.coord_decoder", hidden)
+        return self._region("region.coord_decoder", hidden)
 
     def size_logits(self, hidden: Tensor) -> Tensor:
         """[N, dim] → [N, 2, 1024]; row 0 is the width."""
-        return self._mlp("region.size_decoder", hidden).view(*hidden.shape[:-1], 2, 1024)
+        return self._region("region.size_decoder", hidden).view(*hidden.shape[:-1], 2, 1024)
+
+    def _region(self, name: str, hidden: Tensor) -> Tensor:
+        if self.sizes.mixture is None:
+            return self._mlp(name, hidden)
+        return self._linear(name, self._norm("region.ln", hidden))
 
     def encode_coord(self, values: Tensor) -> Tensor:
         """Coordinates [N] → input embeddings [N, dim]."""
@@ -160,18 +134,16 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
     batch, heads, length, width = q.shape
     flat_q = q.reshape(batch * heads, length, width) * (1 / math.sqrt(width))
     flat_k = k.reshape(batch * heads, length, width).transpose(1, 2)
-    if bias is None:
-        scores = torch.bmm(flat_q, flat_k)
-    else:
-        spread = bias[:, None].expand(batch, heads, length, length).reshape(batch * heads, length, length)
-        scores = torch.baddbmm(spread, flat_q, flat_k)
+    scores = torch.bmm(flat_q, flat_k)
+    if bias is not None:
+        scores.view(batch, heads, length, length).add_(bias[:, None])
     mixed = torch.bmm(scores.softmax(-1), v.reshape(batch * heads, length, width))
     return mixed.view(batch, heads, length, width).transpose(1, 2).reshape(batch, length, heads * width)
 
 
 def rotary(positions: Tensor, width: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Cos and sin [B, 1, L, width/2] of integer positions [B, L]; theta 10000."""
-    frequency = 10000.0 ** (-torch.arange(0, width, 2, dtype=torch.float32) / width)
+    """Cos and sin [B, 1, L, width/2] of integer positions [B, L]."""
+    frequency = ROPE_THETA ** (-torch.arange(0, width, 2, dtype=torch.float32) / width)
     angle = positions.float()[:, None, :, None] * frequency
     return angle.cos().to(dtype), angle.sin().to(dtype)
 

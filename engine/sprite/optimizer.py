@@ -26,7 +26,8 @@ def trainable(weights: Weights) -> list[str]:
 
 def _is_muon(name: str, weight: Tensor) -> bool:
     inside = ".blocks." in name or "proj_mlp" in name or "decoder.fc1" in name
-    return inside and weight.ndim == 2
+    small = ".router." in name or ".tau." in name
+    return inside and weight.ndim >= 2 and not small
 
 
 class Optimizer:
@@ -40,8 +41,8 @@ class Optimizer:
         self._adam = [name for name in names if not _is_muon(name, weights[name])]
         for name in names:
             if _is_muon(name, weights[name]):
-                rows, columns = weights[name].shape
-                self._muon[rows // _parts(name), columns].append(name)
+                *_, rows, columns = weights[name].shape
+                self._muon[rows // _parts(name, weights[name]), columns].append(name)
         self.state: dict[str, Any] = {"step": 0, "first": {}, "second": {}}
         for name in names:
             self.state["first"][name] = torch.zeros_like(weights[name])
@@ -84,9 +85,11 @@ class Optimizer:
         torch._foreach_addcdiv_(weights, firsts, scale, value=-rate / (1 - _BETAS[0] ** step))
 
 
-def _parts(name: str) -> int:
-    """q, k and v are orthogonalised apart."""
-    return 3 if name.endswith("attn.qkv.weight") else 1
+def _parts(name: str, weight: Tensor) -> int:
+    """q, k and v are orthogonalised apart, and so are the two halves of an expert."""
+    if name.endswith("attn.qkv.weight"):
+        return 3
+    return 2 if weight.ndim == 3 and name.endswith("fc1.weight") else 1
 
 
 def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:

@@ -1,87 +1,28 @@
-"""Question and answer pairs about a scene, short and deterministic.
-
-A pair is a prompt and a target made of items: text, control tokens, places and sizes. Grounded text puts the
-coordinates first inside the span, so that the place is decided before the word is written.
-"""
+"""Question and answer pairs about a scene, short and deterministic."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 
+from dreamscope.engine.sprite.mix import FIRST_MIX, Mix
+from dreamscope.engine.sprite.pairs import Extent, Item, Pair, Place, Rng, answer_pair, pick, span, spans
+from dreamscope.engine.sprite.references import segment, this
 from dreamscope.engine.sprite.scenes import Scene, SceneObject
 from dreamscope.engine.sprite.world import (
     BY_NAME,
     COLOUR_WORDS,
+    COLOURS,
     NUMBER_WORDS,
     Kind,
     cell_name,
     with_article,
 )
 
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Two coordinate tokens, fractions."""
-
-    x: float
-    y: float
-
-
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """One size token, fractions."""
-
-    w: float
-    h: float
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A grounded span: marker, place, text, end marker."""
-
-    place: Place
-    text: str
-
-
-Item = str | Place | Extent | Span
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """One training or evaluation example. `argument` is the question, the object or the caption length."""
-
-    task: str  # caption, point, detect, query, reason
-    argument: str
-    target: tuple[Item, ...]
-    reasoning: tuple[Item, ...] = ()
-    kind: str = ""
-
-
 Maker = Callable[[np.random.Generator, Scene, bool], Pair | None]
-Rng = np.random.Generator
 T = TypeVar("T")
-
-
-def _pick(rng: Rng, *choices: str) -> str:
-    return choices[int(rng.integers(len(choices)))]
-
-
-def _span(item: SceneObject, text: str) -> Span:
-    return Span(Place(*item.center), f" {text}")
-
-
-def _spans(items: list[SceneObject]) -> list[Item]:
-    """ " dog 1", " dog 2": numbered, separated by commas; a single object has no number."""
-    out: list[Item] = []
-    for number, item in enumerate(items, 1):
-        if out:
-            out.append(",")
-        out.append(_span(item, f"{item.name} {number}" if len(items) > 1 else item.name))
-    return out
 
 
 def _kind(name: str) -> Kind:
@@ -90,7 +31,7 @@ def _kind(name: str) -> Kind:
 
 def _absent(rng: Rng, scene: Scene, classes: tuple[str, ...]) -> str:
     missing = [name for name in classes if name not in scene.names]
-    return _pick(rng, *missing)
+    return pick(rng, *missing)
 
 
 def _present_balanced(rng: Rng, scene: Scene) -> str | None:
@@ -99,29 +40,34 @@ def _present_balanced(rng: Rng, scene: Scene) -> str | None:
     if not counts:
         return None
     wanted = int(rng.choice(sorted(set(counts.values()))))
-    return _pick(rng, *(name for name, count in counts.items() if count == wanted))
+    return pick(rng, *(name for name, count in counts.items() if count == wanted))
 
 
 class Questioner:
     """Draws pairs about scenes of a world with the given classes."""
 
-    def __init__(self, classes: tuple[str, ...]) -> None:
+    def __init__(self, classes: tuple[str, ...], mix: Mix = FIRST_MIX) -> None:
         self.classes = classes
-        self._tasks: list[tuple[float, Callable[[Rng, Scene], Pair | None]]] = [
-            (0.13, self.caption),
-            (0.20, lambda rng, scene: self.objects(rng, scene, "point")),
-            (0.17, lambda rng, scene: self.objects(rng, scene, "detect")),
-            (0.50, self.query),
-        ]
-        self._queries: list[tuple[float, Maker]] = [
-            (6.0, self.count),
-            (3.0, self.presence),
-            (2.0, self.colour),
-            (2.0, self.where),
-            (2.5, self.beside),
-            (1.0, self.what_group),
-            (0.8, self.total),
-        ]
+        self._mix = mix
+        tasks: dict[str, Callable[[Rng, Scene], Pair | None]] = {
+            "caption": self.caption,
+            "point": lambda rng, scene: self.objects(rng, scene, "point"),
+            "detect": lambda rng, scene: self.objects(rng, scene, "detect"),
+            "segment": lambda rng, scene: segment(rng, scene, classes),
+            "query": self.query,
+        }
+        queries: dict[str, Maker] = {
+            "count": self.count,
+            "presence": self.presence,
+            "colour": self.colour,
+            "where": self.where,
+            "beside": self.beside,
+            "what_group": self.what_group,
+            "total": self.total,
+            "this": this,
+        }
+        self._tasks = [(share, tasks[name]) for name, share in mix.tasks.items()]
+        self._queries = [(share, queries[name]) for name, share in mix.queries.items()]
 
     def draw(self, rng: Rng, scene: Scene) -> Pair:
         """One pair of a random task; tasks that the scene does not allow are redrawn."""
@@ -131,8 +77,8 @@ class Questioner:
                 return pair
 
     def query(self, rng: Rng, scene: Scene) -> Pair | None:
-        """A question of a random kind, grounded in 55 % of the cases."""
-        return _weighted(rng, self._queries)(rng, scene, bool(rng.random() < 0.55))
+        """A question of a random kind, grounded in the mix's share of the cases."""
+        return _weighted(rng, self._queries)(rng, scene, bool(rng.random() < self._mix.grounded))
 
     # ------------------------------------------------------------------------------------ spatial skills
 
@@ -144,6 +90,9 @@ class Questioner:
         found, phrase = scene.named(name), name
         if found and any(item.painted for item in found) and rng.random() < 0.4:
             colour = found[int(rng.integers(len(found)))].colour
+            if self._mix.wrong_colour and rng.random() < self._mix.wrong_colour:
+                worn = {item.colour for item in found}
+                colour = pick(rng, *(other for other in COLOURS if other not in worn))
             found, phrase = [item for item in found if item.colour == colour], f"{colour} {name}"
         elif rng.random() < 0.4:
             phrase = _kind(name).plural
@@ -157,7 +106,7 @@ class Questioner:
 
     def caption(self, rng: Rng, scene: Scene) -> Pair:
         """Short, normal or long caption."""
-        length = _pick(rng, "short", "short", "short", "normal", "normal", "normal", "long")
+        length = pick(rng, "short", "short", "short", "normal", "normal", "normal", "long")
         return Pair("caption", length, (caption(scene, length),), kind=f"caption-{length}")
 
     # --------------------------------------------------------------------------------------------- query
@@ -168,7 +117,7 @@ class Questioner:
         if name is None or rng.random() < 0.15:
             name = _absent(rng, scene, self.classes)
         found, plural = scene.named(name), _kind(name).plural
-        question = _pick(
+        question = pick(
             rng,
             f"How many {plural} are there?",
             f"How many {plural} are there?",
@@ -179,15 +128,15 @@ class Questioner:
             f"Count the {plural}.",
             f"What is the number of {plural}?",
         )
-        reasoning: list[Item] = ["I find", *_spans(found), "."] if found else [f"I find no {plural}."]
-        return _answer(question, str(len(found)), reasoning, grounded, "count")
+        reasoning: list[Item] = ["I find", *spans(found), "."] if found else [f"I find no {plural}."]
+        return answer_pair(question, str(len(found)), reasoning, grounded, "count")
 
     def presence(self, rng: Rng, scene: Scene, grounded: bool) -> Pair | None:
         """Is there a …; half absent."""
         present = bool(scene.names) and rng.random() < 0.5
-        name = _pick(rng, *scene.names) if present else _absent(rng, scene, self.classes)
+        name = pick(rng, *scene.names) if present else _absent(rng, scene, self.classes)
         plural = _kind(name).plural
-        question = _pick(
+        question = pick(
             rng,
             f"Is there {with_article(name)}?",
             f"Is there {with_article(name)} in the image?",
@@ -197,9 +146,9 @@ class Questioner:
             f"Are there any {plural}?",
         )
         reasoning: list[Item] = (
-            ["I find", *_spans(scene.named(name)), "."] if present else [f"I find no {plural}."]
+            ["I find", *spans(scene.named(name)), "."] if present else [f"I find no {plural}."]
         )
-        return _answer(question, "Yes" if present else "No", reasoning, grounded, "presence")
+        return answer_pair(question, "Yes" if present else "No", reasoning, grounded, "presence")
 
     def colour(self, rng: Rng, scene: Scene, grounded: bool) -> Pair | None:
         """What colour is a single object; only painted classes, natural colours would be answered by rote."""
@@ -209,15 +158,15 @@ class Questioner:
             return None
         item = painted[int(rng.integers(len(painted)))]
         assert item.colour in COLOUR_WORDS
-        question = _pick(
+        question = pick(
             rng,
             f"What color is the {item.name}?",
             f"What is the color of the {item.name}?",
             f"What colour is the {item.name}?",
             f"Which color does the {item.name} have?",
         )
-        reasoning: list[Item] = ["The", _span(item, item.name), f" is {item.colour}."]
-        return _answer(question, str(item.colour).capitalize(), reasoning, grounded, "colour")
+        reasoning: list[Item] = ["The", span(item, item.name), f" is {item.colour}."]
+        return answer_pair(question, str(item.colour).capitalize(), reasoning, grounded, "colour")
 
     def where(self, rng: Rng, scene: Scene, grounded: bool) -> Pair | None:
         """Where is a single object, as one of nine cells."""
@@ -226,15 +175,15 @@ class Questioner:
             return None
         item = single[int(rng.integers(len(single)))]
         cell = cell_name(*item.center)
-        question = _pick(
+        question = pick(
             rng,
             f"Where is the {item.name}?",
             f"Where is the {item.name} in the image?",
             f"Where in the picture is the {item.name}?",
             f"Where can I find the {item.name}?",
         )
-        reasoning: list[Item] = ["I find the", _span(item, item.name), f" at the {cell}."]
-        return _answer(question, f"At the {cell}.", reasoning, grounded, "where")
+        reasoning: list[Item] = ["I find the", span(item, item.name), f" at the {cell}."]
+        return answer_pair(question, f"At the {cell}.", reasoning, grounded, "where")
 
     def beside(self, rng: Rng, scene: Scene, grounded: bool) -> Pair | None:
         """What is left of, right of, above or below a single object: the nearest in the 90° sector."""
@@ -246,7 +195,7 @@ class Questioner:
         near = _sector(scene, item, axis, sign)
         if near is None or (not near and rng.random() < 0.75):
             return None
-        question = _pick(
+        question = pick(
             rng,
             f"What is {words} the {item.name}?",
             f"What do you see {words} the {item.name}?",
@@ -255,18 +204,18 @@ class Questioner:
         start = words[0].upper() + words[1:]
         tail: list[Item] = [f". {start} it is nothing."]
         if near:
-            tail = [f". {start} it is the", _span(near[0], near[0].name), "."]
-        reasoning: list[Item] = ["I find the", _span(item, item.name), *tail]
+            tail = [f". {start} it is the", span(near[0], near[0].name), "."]
+        reasoning: list[Item] = ["I find the", span(item, item.name), *tail]
         answer = with_article(near[0].name).capitalize() if near else "Nothing"
-        return _answer(question, answer, reasoning, grounded, "relation")
+        return answer_pair(question, answer, reasoning, grounded, "relation")
 
     def what_group(self, rng: Rng, scene: Scene, grounded: bool) -> Pair | None:
         """Which animals, foods, vehicles or objects are there."""
-        group = _pick(rng, "animals", "foods", "vehicles", "objects", "objects")
+        group = pick(rng, "animals", "foods", "vehicles", "objects", "objects")
         names = [n for n in scene.names if group == "objects" or _kind(n).group == group]
         if not names:
             return None
-        question = _pick(
+        question = pick(
             rng,
             f"What {group} are there?",
             f"What {group} are in the image?",
@@ -275,13 +224,13 @@ class Questioner:
         )
         reasoning: list[Item] = ["I find"]
         for number, name in enumerate(names):
-            reasoning += ([","] if number else []) + _spans(scene.named(name))
+            reasoning += ([","] if number else []) + spans(scene.named(name))
         answer = _join([_plural(name, len(scene.named(name))) for name in names])
-        return _answer(question, _sentence(answer), [*reasoning, "."], grounded, "what")
+        return answer_pair(question, _sentence(answer), [*reasoning, "."], grounded, "what")
 
     def total(self, rng: Rng, scene: Scene, grounded: bool) -> Pair | None:
         """How many objects in all."""
-        question = _pick(
+        question = pick(
             rng,
             "How many objects are there?",
             "How many objects are in the image?",
@@ -289,10 +238,10 @@ class Questioner:
         )
         reasoning: list[Item] = ["I find"]
         for number, item in enumerate(scene.objects, 1):
-            reasoning += ([","] if number > 1 else []) + [_span(item, f"{item.name} {number}")]
+            reasoning += ([","] if number > 1 else []) + [span(item, f"{item.name} {number}")]
         if not scene.objects:
             reasoning = ["I find no objects"]
-        return _answer(question, str(len(scene.objects)), [*reasoning, "."], grounded, "total")
+        return answer_pair(question, str(len(scene.objects)), [*reasoning, "."], grounded, "total")
 
 
 _DIRECTIONS = (
@@ -318,11 +267,6 @@ def _sector(scene: Scene, item: SceneObject, axis: int, sign: int) -> list[Scene
     nearest = found[0][1]
     rivals = [distance for distance, other in found if other.name != nearest.name]
     return None if rivals and rivals[0] < 1.4 * found[0][0] else [nearest]
-
-
-def _answer(question: str, answer: str, reasoning: list[Item], grounded: bool, kind: str) -> Pair:
-    task = "reason" if grounded else "query"
-    return Pair(task, question, (answer,), tuple(reasoning) if grounded else (), kind)
 
 
 def _weighted(rng: Rng, choices: list[tuple[float, T]]) -> T:

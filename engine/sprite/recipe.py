@@ -5,8 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from dreamscope.engine.sprite.conventions import MOONDREAM2, MOONDREAM3, Conventions
+from dreamscope.engine.sprite.mix import FIRST_MIX, SEGMENT_MIX, Mix
 from dreamscope.engine.sprite.scenes import Stage
 from dreamscope.engine.sprite.world import FIRST_LIGHT
+
+ROPE_THETA = 10_000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """The mixture of experts in the text blocks from `start` on."""
+
+    experts: int = 8
+    active: int = 2
+    inner: int = 256
+    start: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +41,16 @@ class Sizes:
     size_features: int = 128
     vocabulary: int = 1024
     context: int = 1024
+    mixture: Mixture | None = None  # with one the architecture is Moondream 3, without Moondream 2
+
+    @property
+    def conventions(self) -> Conventions:
+        """Those of the model family that these sizes describe."""
+        return MOONDREAM2 if self.mixture is None else MOONDREAM3
+
+    def is_mixed(self, layer: int) -> bool:
+        """Whether this text block has experts in the place of its perceptron."""
+        return self.mixture is not None and layer >= self.mixture.start
 
     @property
     def grid(self) -> int:
@@ -39,8 +63,8 @@ class Sizes:
         return 1 + self.grid**2
 
     def config(self, templates: dict[str, object]) -> dict[str, Any]:
-        """The model's `config.json`: the four groups of Moondream 2."""
-        text = {
+        """The model's `config.json`: the four groups of the family."""
+        text: dict[str, Any] = {
             "dim": self.dim, "ff_dim": 4 * self.dim, "n_layers": self.layers, "vocab_size": self.vocabulary,
             "max_context": self.context, "n_heads": self.heads, "n_kv_heads": self.heads,
             "prefix_attn": self.prefix, "group_size": None,
@@ -51,11 +75,19 @@ class Sizes:
             "crop_size": self.crop, "in_channels": 3, "max_crops": 1, "overlap_margin": 2,
             "proj_inner_dim": self.projection,
         }  # fmt: skip
-        region = {
+        region: dict[str, Any] = {
             "dim": self.dim, "coord_feat_dim": self.coord_features, "coord_out_dim": 1024,
             "size_feat_dim": self.size_features, "size_out_dim": 2048, "inner_dim": self.region_inner,
             "group_size": None,
         }  # fmt: skip
+        if self.mixture is not None:
+            mixture = {
+                "num_experts": self.mixture.experts, "start_layer": self.mixture.start,
+                "experts_per_token": self.mixture.active, "expert_inner_dim": self.mixture.inner,
+            }  # fmt: skip
+            text |= {"rope_theta": ROPE_THETA, "tau_attn": True, "moe": mixture}
+            region = {key: region[key] for key in region if key not in ("inner_dim", "group_size")}
+            region |= {"decoder_arch": "linear", "use_ln": True}
         tokenizer = {
             "bos_id": 0, "eos_id": 0, "answer_id": 3, "thinking_id": 4, "coord_id": 5, "size_id": 6,
             "start_ground_points_id": 7, "end_ground_id": 9, "templates": templates,
@@ -69,6 +101,7 @@ class Recipe:
 
     sizes: Sizes = field(default_factory=Sizes)
     classes: tuple[str, ...] = FIRST_LIGHT
+    mix: Mix = FIRST_MIX
     most: int = 6
     seed: int = 20
     processes: int = 2
@@ -101,6 +134,25 @@ class Recipe:
     def tanh(self, seen: int) -> bool:
         """Whether this step uses the tanh form of GELU; the erf form is five times faster in torch on CPU."""
         return seen >= self.images * (1 - self.tanh_share)
+
+
+SPRITE_2 = Recipe()
+SPRITE_3 = Recipe(
+    # 47 path numbers that the tokenizer of Sprite 2 cuts in two became tokens; one row is spare.
+    sizes=Sizes(vocabulary=1072, mixture=Mixture()),
+    mix=SEGMENT_MIX,
+    seed=30,
+    answer_tokens=160,
+    images=160_000,
+    decay=0.62,
+    warmup=3_000,
+    curriculum=((0, 6),),
+    sigmas=((0, 6.0), (30_000, 4.0), (80_000, 3.0)),
+    dense=((0, 0.25),),
+)
+"""Meant to start from the weights of a Sprite 2 whose rate has not fallen yet."""
+
+SPRITES = {"sprite-2": SPRITE_2, "sprite-3": SPRITE_3}
 
 
 def at(table: tuple[tuple[int, Any], ...], seen: int) -> Any:

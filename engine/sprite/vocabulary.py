@@ -1,19 +1,23 @@
 """The Sprite tokenizer and the token form of a pair.
 
 Byte-level BPE over the text of the world; ids 0..20 are control tokens with the names and roles of the real
-vocabulary. The sequences are those of Moondream 2: one id 3 between reasoning and answer, two before a direct
-answer.
+vocabulary. The sequences are those of the family: one id 3 between reasoning and answer, and what the family
+puts between a question and its answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from dreamscope.engine.sprite.questions import Extent, Item, Pair, Place, Questioner, Span
+from dreamscope.engine.sprite.conventions import MOONDREAM2, Conventions
+from dreamscope.engine.sprite.outline import STEP, VIEW_BOX
+from dreamscope.engine.sprite.pairs import Extent, Item, Pair, Path, Place, Span
+from dreamscope.engine.sprite.questions import Questioner
 from dreamscope.engine.sprite.scenes import SceneMaker, Stage
 from dreamscope.engine.sprite.world import COLOUR_WORDS, KINDS
 
@@ -57,7 +61,22 @@ def _corpus(seed: int) -> Iterable[str]:
         yield from (word, f" {word}", f" {word.capitalize()}", word.capitalize()) * 3
 
 
-def templates(tokenizer: Tokenizer) -> dict[str, object]:
+def with_path_numbers(tokenizer: Tokenizer) -> Tokenizer:
+    """The same tokenizer, with every number of a path as one token; existing ids stay.
+
+    The added merges come last, so only texts that hold such a number are cut differently.
+    """
+    data = json.loads(tokenizer.to_str())
+    for number in range(0, VIEW_BOX + 1, STEP):
+        while len(tokens := tokenizer.encode(f" {number}").tokens) > 1:
+            first, second = tokens[:2]
+            data["model"]["vocab"][first + second] = len(data["model"]["vocab"])
+            data["model"]["merges"].append([first, second])
+            tokenizer = Tokenizer.from_str(json.dumps(data))
+    return tokenizer
+
+
+def templates(tokenizer: Tokenizer, conventions: Conventions = MOONDREAM2) -> dict[str, object]:
     """The prompt templates of the `tokenizer` config group."""
 
     def ids(text: str) -> list[int]:
@@ -65,12 +84,8 @@ def templates(tokenizer: Tokenizer) -> dict[str, object]:
         return encoded
 
     lengths = {name: [1, *ids("describe"), 2, *ids(name), 3] for name in ("short", "normal", "long")}
-    return {
-        "caption": lengths,
-        "query": {"prefix": [1, *ids("query"), 2], "suffix": [3]},
-        "detect": {"prefix": [1, *ids("detect"), 2], "suffix": [3]},
-        "point": {"prefix": [1, *ids("point"), 2], "suffix": [3]},
-    }
+    named = {skill: {"prefix": [1, *ids(skill), 2], "suffix": [3]} for skill in conventions.templates}
+    return {"caption": lengths, **named}
 
 
 @dataclass(slots=True)
@@ -94,18 +109,23 @@ FORCED = 0.15
 """Loss weight of a token that the structure forces: second coordinate, size, end of span."""
 
 
+DRAWN = 0.35
+"""Loss weight of a token of a path: a path is learned by rote and as long as seven answers."""
+
+
 class PairEncoder:
     """Turns pairs into tokens."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, conventions: Conventions = MOONDREAM2) -> None:
         self._tokenizer = tokenizer
-        self._templates: dict[str, dict[str, list[int]]] = templates(tokenizer)  # type: ignore[assignment]
+        self._conventions = conventions
+        self._templates: dict[str, dict[str, list[int]]] = templates(tokenizer, conventions)  # type: ignore[assignment]
 
     def __call__(self, pair: Pair) -> Tokens:
         """Prompt tokens carry weight 0, target tokens are learned."""
         out = Tokens()
-        for token in self._prompt(pair):
-            out.add(token, 0.0)
+        self._prompt(out, pair)
+        out.weight = [0.0] * len(out.weight)
         if pair.task == "reason":
             self._items(out, pair.reasoning)
             out.add(ANSWER, 1.0)
@@ -118,13 +138,24 @@ class PairEncoder:
         ids: list[int] = self._tokenizer.encode(text).ids
         return ids
 
-    def _prompt(self, pair: Pair) -> list[int]:
+    def _prompt(self, out: Tokens, pair: Pair) -> None:
+        prefix, argument, suffix = self._frame(pair)
+        for token in prefix:
+            out.add(token, 0.0)
+        self._items(out, pair.references)
+        for token in (*self.text(argument), *suffix):
+            out.add(token, 0.0)
+
+    def _frame(self, pair: Pair) -> tuple[Sequence[int], str, Sequence[int]]:
+        """What stands before the argument, the argument, and what stands behind it."""
         if pair.task == "caption":
-            return self._templates["caption"][pair.argument]
-        if pair.task in ("point", "detect"):
-            return [*self._templates[pair.task]["prefix"], *self.text(f" {pair.argument}"), 3]
-        opener = THINK if pair.task == "reason" else ANSWER
-        return [*self._templates["query"]["prefix"], *self.text(pair.argument), ANSWER, opener]
+            return self._templates["caption"][pair.argument], "", ()
+        if pair.task in ("query", "reason"):
+            conventions = self._conventions
+            opener = conventions.reasoned if pair.task == "reason" else conventions.direct
+            return self._templates["query"]["prefix"], pair.argument, opener
+        argument = pair.argument if pair.task == "segment" else f" {pair.argument}"
+        return self._templates[pair.task]["prefix"], argument, (ANSWER,)
 
     def _items(self, out: Tokens, items: Iterable[Item]) -> None:
         for item in items:
@@ -132,22 +163,27 @@ class PairEncoder:
                 for token in self.text(item):
                     out.add(token, 1.0)
             elif isinstance(item, Place):
-                out.add(COORD, 1.0, coord_bin(item.x))
-                out.add(COORD, FORCED, coord_bin(item.y))
+                self._place(out, item, 1.0)
             elif isinstance(item, Extent):
                 out.add(SIZE, FORCED, size=(size_bin(item.w), size_bin(item.h)))
+            elif isinstance(item, Path):
+                for token in (token for word in item.words for token in self.text(word)):
+                    out.add(token, DRAWN)
             else:
                 out.add(OPEN, 1.0)
-                out.add(COORD, FORCED, coord_bin(item.place.x))
-                out.add(COORD, FORCED, coord_bin(item.place.y))
+                self._place(out, item.place, FORCED)
                 for token in self.text(item.text):
                     out.add(token, 1.0)
                 out.add(CLOSE, FORCED)
 
+    def _place(self, out: Tokens, place: Place, weight: float) -> None:
+        out.add(COORD, weight, coord_bin(place.x, self._conventions.coord_steps))
+        out.add(COORD, FORCED, coord_bin(place.y, self._conventions.coord_steps))
 
-def coord_bin(value: float) -> int:
-    """Bin of a coordinate: value = bin / 1024."""
-    return min(BINS - 1, max(0, round(value * BINS)))
+
+def coord_bin(value: float, steps: int = MOONDREAM2.coord_steps) -> int:
+    """Bin of a coordinate: value = bin / steps."""
+    return min(BINS - 1, max(0, round(value * steps)))
 
 
 def size_bin(value: float) -> int:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 import tokenizers
 
 from dreamscope.engine.models.tokenizer import Tokenizer
+from dreamscope.engine.sprite.conventions import MOONDREAM3
 from dreamscope.engine.sprite.export import load_tokenizer
-from dreamscope.engine.sprite.recipe import Recipe, Sizes
+from dreamscope.engine.sprite.mix import SEGMENT_MIX
+from dreamscope.engine.sprite.recipe import Mixture, Recipe, Sizes
 from dreamscope.engine.sprite.scenes import SceneMaker, Stage
-from dreamscope.engine.sprite.vocabulary import PairEncoder
+from dreamscope.engine.sprite.vocabulary import PairEncoder, with_path_numbers
 
 
 @pytest.fixture(scope="session")
 def tokenizer_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("vocabulary") / "tokenizer.json"
-    load_tokenizer(path, 1024)
+    load_tokenizer(path)
     return path
 
 
@@ -35,6 +38,29 @@ def tokenizer(tokenizer_file: Path) -> Tokenizer:
 @pytest.fixture(scope="session")
 def encoder(raw_tokenizer: tokenizers.Tokenizer) -> PairEncoder:
     return PairEncoder(raw_tokenizer)
+
+
+@pytest.fixture(scope="session")
+def tokenizer_file3(raw_tokenizer: tokenizers.Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That of Sprite 3: the same with the numbers of paths."""
+    path = tmp_path_factory.mktemp("vocabulary3") / "tokenizer.json"
+    with_path_numbers(raw_tokenizer).save(str(path))
+    return path
+
+
+@pytest.fixture(scope="session")
+def raw_tokenizer3(tokenizer_file3: Path) -> tokenizers.Tokenizer:
+    return load_tokenizer(tokenizer_file3)
+
+
+@pytest.fixture(scope="session")
+def tokenizer3(tokenizer_file3: Path) -> Tokenizer:
+    return Tokenizer.load(tokenizer_file3)
+
+
+@pytest.fixture(scope="session")
+def encoder3(raw_tokenizer3: tokenizers.Tokenizer) -> PairEncoder:
+    return PairEncoder(raw_tokenizer3, MOONDREAM3)
 
 
 @pytest.fixture(scope="session")
@@ -60,6 +86,19 @@ def sizes() -> Sizes:
         size_features=20,
         context=320,
     )
+
+
+@pytest.fixture(scope="session")
+def sizes3(sizes: Sizes) -> Sizes:
+    """The same widths with experts from the second block on."""
+    return dataclasses.replace(
+        sizes, layers=3, vocabulary=1072, mixture=Mixture(experts=6, active=2, inner=20, start=1)
+    )
+
+
+@pytest.fixture(scope="session")
+def recipe3(sizes3: Sizes, recipe: Recipe) -> Recipe:
+    return dataclasses.replace(recipe, sizes=sizes3, mix=SEGMENT_MIX, answer_tokens=112)
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,9 @@ from dreamscope.engine.models.moondream2.config import Moondream2Config
 from dreamscope.engine.models.moondream2.weights import expected_shapes
 from dreamscope.engine.sprite import export as exporting
 from dreamscope.engine.sprite.export import export
+from dreamscope.engine.sprite.initial import initial_weights
 from dreamscope.engine.sprite.losses import initial_heads
-from dreamscope.engine.sprite.network import Weights, initial_weights
+from dreamscope.engine.sprite.network import Weights
 from dreamscope.engine.sprite.recipe import Recipe, Sizes
 from dreamscope.engine.weights.load import load_model
 
@@ -61,7 +62,7 @@ def test_the_default_model_is_small() -> None:
 def test_a_run_is_exported_as_the_mean_of_its_processes(
     raw_tokenizer: tokenizers.Tokenizer, sizes: Sizes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exporting, "Recipe", lambda: Recipe(sizes=sizes))
+    monkeypatch.setattr(exporting, "SPRITES", {"sprite-2": Recipe(sizes=sizes)})
     states = [_weights(sizes, seed) for seed in (0, 1)]
     run = tmp_path / "run"
     run.mkdir()

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from dreamscope.engine.sprite.batch import Batch, Batcher
+from dreamscope.engine.sprite.initial import initial_weights
 from dreamscope.engine.sprite.losses import Terms, initial_heads, score, soft_bins
-from dreamscope.engine.sprite.network import Network, Weights, initial_weights
+from dreamscope.engine.sprite.network import Network, Weights
 from dreamscope.engine.sprite.optimizer import trainable
 from dreamscope.engine.sprite.recipe import Recipe
 from dreamscope.engine.sprite.vocabulary import COORD, SIZE, PairEncoder
@@ -129,7 +130,9 @@ def test_pictures_without_objects(
 def test_the_total_weighs_its_terms() -> None:
     one = torch.tensor(1.0)
     zero = torch.tensor(0.0)
-    assert Terms(one, zero, zero, zero, one).total(0.5) == 1.0
-    assert Terms(zero, one, zero, zero, one).total(0.5) == pytest.approx(0.6)
-    assert Terms(zero, zero, one, zero, one).total(0.5) == pytest.approx(0.3)
-    assert Terms(zero, zero, zero, one, one).total(0.5) == 0.5
+    rest = {"patch_accuracy": one, "least_used": one}
+    for name, share in (
+        ("language", 1.0), ("coords", 0.6), ("extents", 0.3), ("dense", 0.5), ("balance", 0.01)
+    ):  # fmt: skip
+        parts = dict.fromkeys(("language", "coords", "extents", "dense", "balance"), zero) | {name: one}
+        assert Terms(**parts, **rest).total(0.5) == pytest.approx(share)

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from dreamscope.engine.devices.registry import open_device
-from dreamscope.engine.models.moondream2.model import Moondream2
+from dreamscope.engine.models.base import Model
 from dreamscope.engine.models.tokens import Coord, PromptItem, Size
 from dreamscope.engine.sprite.batch import attention_bias, patches
 from dreamscope.engine.sprite.export import export
-from dreamscope.engine.sprite.network import Network, Weights, initial_weights, rotary
+from dreamscope.engine.sprite.initial import initial_weights
+from dreamscope.engine.sprite.network import Network, Weights
 from dreamscope.engine.sprite.recipe import Sizes
 from dreamscope.engine.weights.load import load_model
 
@@ -26,42 +27,48 @@ PAIRS: list[list[PromptItem]] = [
 ]
 
 
+@pytest.fixture(scope="module", params=["moondream2", "moondream3"])
+def shape(request: pytest.FixtureRequest, sizes: Sizes, sizes3: Sizes) -> Sizes:
+    return sizes if request.param == "moondream2" else sizes3
+
+
 @pytest.fixture(scope="module")
-def weights(sizes: Sizes) -> Weights:
+def weights(shape: Sizes) -> Weights:
     """Random values in every tensor, the zeros and ones of the initialisation included."""
     draw = torch.Generator().manual_seed(1)
-    start = initial_weights(sizes, 0)
+    start = initial_weights(shape, 0)
     return {name: w + 0.05 * torch.randn(w.shape, generator=draw) for name, w in start.items()}
 
 
 @pytest.fixture(scope="module")
 def exported(
     weights: Weights,
-    sizes: Sizes,
+    shape: Sizes,
     raw_tokenizer: tokenizers.Tokenizer,
+    raw_tokenizer3: tokenizers.Tokenizer,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     directory = tmp_path_factory.mktemp("model")
-    export(weights, sizes, raw_tokenizer, directory)
+    export(weights, shape, raw_tokenizer if shape.mixture is None else raw_tokenizer3, directory)
     return directory
 
 
 @pytest.fixture(scope="module")
-def model(exported: Path) -> Moondream2:
+def model(exported: Path) -> Model:
     return load_model(exported, open_device("cpu", "float32"))
 
 
 @pytest.fixture(scope="module")
-def net(weights: Weights, sizes: Sizes) -> Network:
+def net(weights: Weights, shape: Sizes) -> Network:
     """The same numbers: fp16 as in the file, the Fourier features as training sees them."""
     fixed = ("region.coord_features", "region.size_features")
     stored = {name: (w.bfloat16() if name in fixed else w.half()).float() for name, w in weights.items()}
-    return Network(sizes, stored, tanh=True)
+    return Network(shape, stored, tanh=True)
 
 
 @pytest.fixture(scope="module")
-def rgb(sizes: Sizes) -> np.ndarray:
-    return np.random.default_rng(2).integers(0, 256, (sizes.crop, sizes.crop, 3), np.uint8)
+def rgb(shape: Sizes) -> np.ndarray:
+    return np.random.default_rng(2).integers(0, 256, (shape.crop, shape.crop, 3), np.uint8)
 
 
 def _close(found: np.ndarray | Tensor, wanted: np.ndarray | Tensor) -> None:
@@ -70,7 +77,8 @@ def _close(found: np.ndarray | Tensor, wanted: np.ndarray | Tensor) -> None:
 
 
 def _vision(net: Network, rgb: np.ndarray) -> Tensor:
-    return net.vision(patches(torch.from_numpy(rgb)[None], net.sizes.patch).float())
+    cut = patches(torch.from_numpy(rgb)[None], net.sizes.patch, net.sizes.conventions.rounds_pixels)
+    return net.vision(cut.float())
 
 
 def _embed(net: Network, items: list[PromptItem]) -> Tensor:
@@ -93,11 +101,10 @@ def _packed(net: Network, rgb: np.ndarray) -> Tensor:
     group = torch.tensor([[number for number, pair in enumerate(PAIRS) for _ in pair]])
     restarted = [torch.arange(len(pair)) + prefix for pair in PAIRS]
     positions = torch.cat([torch.arange(prefix), *restarted])[None]
-    rotation = rotary(positions, net.sizes.dim // net.sizes.heads // 2, torch.float32)
-    return net.text(x[None], rotation, attention_bias(group, prefix, torch.float32))[0]
+    return net.text(x[None], positions, attention_bias(group, prefix, torch.float32))[0]
 
 
-def test_vision_and_projection(model: Moondream2, net: Network, rgb: np.ndarray) -> None:
+def test_vision_and_projection(model: Model, net: Network, rgb: np.ndarray) -> None:
     crops = model.crop(rgb)
     assert crops.tiling == (1, 1)
     features = _vision(net, rgb)
@@ -107,12 +114,12 @@ def test_vision_and_projection(model: Moondream2, net: Network, rgb: np.ndarray)
     _close(model.device.numpy(model.encode_image(crops)), net.project(features)[0])
 
 
-def test_embeddings_of_words_places_and_sizes(model: Moondream2, net: Network) -> None:
+def test_embeddings_of_words_places_and_sizes(model: Model, net: Network) -> None:
     for pair in PAIRS:
         _close(model.device.numpy(model.embed(pair)), _embed(net, pair))
 
 
-def test_packed_pairs_equal_separate_prefills(model: Moondream2, net: Network, rgb: np.ndarray) -> None:
+def test_packed_pairs_equal_separate_prefills(model: Model, net: Network, rgb: np.ndarray) -> None:
     packed = _packed(net, rgb)
     shared = model.new_cache()
     prefix = model.prefill_image(model.encode_image(model.crop(rgb)), shared)
@@ -130,7 +137,7 @@ def test_packed_pairs_equal_separate_prefills(model: Moondream2, net: Network, r
     assert start == len(packed)
 
 
-def test_one_token_at_a_time(model: Moondream2, net: Network, rgb: np.ndarray) -> None:
+def test_one_token_at_a_time(model: Model, net: Network, rgb: np.ndarray) -> None:
     """As the engine decodes: every item fed alone."""
     packed = _packed(net, rgb)[net.sizes.prefix + len(PAIRS[0]) :]
     cache = model.new_cache()

@@ -83,6 +83,31 @@ def test_queries_keys_and_values_are_orthogonalised_apart() -> None:
     assert norms.min() > 0.6 * norms.max()
 
 
+def test_experts_and_their_halves_are_orthogonalised_apart() -> None:
+    name = "text.blocks.2.mlp.fc1.weight"
+    shapes: dict[str, tuple[int, ...]] = {name: (3, 16, 8), "text.wte": (4, 4)}
+    weights, gradients = _random(shapes, 0), _random(shapes, 1)
+    gradients[name][1] *= 100  # one loud expert
+    gradients[name][:, 8:] *= 0.01  # the linear half is quiet
+    before = weights[name].clone()
+    Optimizer(weights, muon_rate=0.1, adam_rate=1e-3).step(gradients, 1.0)
+    moved = (weights[name] - before * (1 - 0.05 * 0.1)).view(6, 8, 8) / 0.1
+    norms = moved.flatten(1).norm(dim=1)
+    assert norms.min() > 0.6 * norms.max()
+
+
+def test_routers_and_tau_follow_adamw() -> None:
+    """Their rows are features to be told apart, not a map between spaces."""
+    names = ("text.blocks.2.mlp.router.weight", "text.blocks.2.attn.tau.wq")
+    shapes: dict[str, tuple[int, ...]] = {name: (4, 8) for name in names}
+    weights, gradients = _random(shapes, 0), _random(shapes, 1)
+    before = {name: w.clone() for name, w in weights.items()}
+    Optimizer(weights, muon_rate=0.5, adam_rate=1e-3).step(gradients, 1.0)
+    for name in names:
+        step = weights[name] - before[name] * (1 - 0.02 * 1e-3)
+        torch.testing.assert_close(step, -1e-3 * gradients[name].sign(), atol=1e-5, rtol=0)
+
+
 def test_fixed_features_are_not_learned() -> None:
     weights = _random({"region.coord_features": (1, 4), "text.wte": (3, 4)}, 0)
     assert trainable(weights) == ["text.wte"]

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dreamscope.engine.sprite.questions import Extent, Item, Pair, Place, Questioner, Span
+from dreamscope.engine.sprite.pairs import Extent, Item, Pair, Place, Span
+from dreamscope.engine.sprite.questions import Questioner
 from dreamscope.engine.sprite.scenes import Scene, SceneMaker, SceneObject, Stage
 from dreamscope.engine.sprite.world import COLOURS, FIRST_LIGHT, KINDS
 

@@ -5,7 +5,9 @@ import dataclasses
 import pytest
 
 from dreamscope.engine.models.moondream2.config import Moondream2Config
-from dreamscope.engine.sprite.recipe import Recipe, Sizes, at
+from dreamscope.engine.models.moondream3.config import Moondream3Config
+from dreamscope.engine.sprite.conventions import MOONDREAM2, MOONDREAM3, Conventions
+from dreamscope.engine.sprite.recipe import ROPE_THETA, SPRITE_2, SPRITE_3, Recipe, Sizes, at
 from dreamscope.engine.sprite.world import BY_NAME, KINDS, cell_name, with_article
 
 
@@ -46,6 +48,43 @@ def test_the_config_is_one_the_engine_reads() -> None:
     assert config.vision.max_crops == 1  # training sees one crop
     assert config.region.size_out_dim == 2 * config.region.coord_out_dim == 2048
     assert config.text.rotary_dim == sizes.dim // sizes.heads // 2
+
+
+def test_the_config_of_sprite_3_is_one_the_engine_reads() -> None:
+    sizes = SPRITE_3.sizes
+    config = Moondream3Config.from_dict(sizes.config({}))
+    assert config.text.moe is not None
+    assert sizes.mixture is not None
+    assert dataclasses.asdict(config.text.moe) == {
+        "num_experts": sizes.mixture.experts,
+        "start_layer": sizes.mixture.start,
+        "experts_per_token": sizes.mixture.active,
+        "expert_inner_dim": sizes.mixture.inner,
+    }
+    dense = Moondream2Config.from_dict(SPRITE_2.sizes.config({}))
+    assert config.text.rope_theta == ROPE_THETA == dense.text.rope_theta
+    assert config.region.use_ln
+    assert [sizes.is_mixed(layer) for layer in range(4)] == [False, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("conventions", "config"), [(MOONDREAM2, Moondream2Config()), (MOONDREAM3, Moondream3Config())]
+)
+def test_the_conventions_are_those_of_the_engine(
+    conventions: Conventions, config: Moondream2Config | Moondream3Config
+) -> None:
+    ids = config.tokenizer
+    assert conventions.direct == ids.query_opener(False)
+    assert conventions.reasoned == ids.query_opener(True)
+    assert conventions.coord_steps == config.region.coord_steps
+    assert conventions.rounds_pixels == config.rounds_pixels
+
+
+def test_sprite_3_starts_from_sprite_2() -> None:
+    """What the warm start takes over has to fit."""
+    assert SPRITE_3.classes == SPRITE_2.classes
+    assert (SPRITE_3.sizes.crop, SPRITE_3.sizes.dim) == (SPRITE_2.sizes.crop, SPRITE_2.sizes.dim)
+    assert SPRITE_3.seed != SPRITE_2.seed
 
 
 def test_the_stage_is_that_of_the_recipe() -> None:

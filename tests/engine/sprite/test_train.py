@@ -144,3 +144,13 @@ def test_a_run_that_cannot_go_on_is_refused(
     with pytest.raises(SystemExit):
         train.main()
     assert "different steps" in capsys.readouterr().err
+
+
+def test_a_warm_start_is_for_the_mixture_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["train", str(tmp_path), "--from", str(tmp_path)])
+    with pytest.raises(SystemExit):
+        train.main()
+    assert "it needs --sprite sprite-3" in capsys.readouterr().err
+    assert not (tmp_path / "start.pt").exists()

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from dreamscope.engine.models.moondream2.config import Moondream2Config
 from dreamscope.engine.models.tokenizer import Tokenizer
 from dreamscope.engine.models.tokens import CONTROL_IDS, Coord, Size
+from dreamscope.engine.sprite.conventions import MOONDREAM2, MOONDREAM3, Conventions
 from dreamscope.engine.sprite.export import load_tokenizer
-from dreamscope.engine.sprite.recipe import Sizes
+from dreamscope.engine.sprite.recipe import SPRITE_3, Sizes
 from dreamscope.engine.sprite.vocabulary import BINS, coord_bin, size_bin, templates
 from dreamscope.engine.sprite.world import COLOURS, KINDS
 
@@ -66,9 +67,30 @@ def test_templates_are_those_of_moondream(raw_tokenizer: tokenizers.Tokenizer, t
 
 def test_a_tokenizer_is_trained_once_and_then_read(tokenizer_file: Path) -> None:
     before = tokenizer_file.read_bytes()
-    again = load_tokenizer(tokenizer_file, 300)  # the size of a file that exists is not changed
+    again = load_tokenizer(tokenizer_file, MOONDREAM3)  # a file that exists is not changed
     assert again.get_vocab_size() == 1024
     assert tokenizer_file.read_bytes() == before
+
+
+def test_path_numbers_become_tokens_and_the_rest_stays(
+    raw_tokenizer: tokenizers.Tokenizer, raw_tokenizer3: tokenizers.Tokenizer
+) -> None:
+    before, after = raw_tokenizer.get_vocab(), raw_tokenizer3.get_vocab()
+    assert after.items() >= before.items()
+    assert SPRITE_3.sizes.vocabulary - 8 < len(after) <= SPRITE_3.sizes.vocabulary
+    for number in range(0, 961, 20):
+        ((index,),) = (raw_tokenizer3.encode(f" {number}").ids,)
+        assert raw_tokenizer3.decode([index]).strip() == str(number)
+    for text in ("How many dogs are there?", "Two red cars and a cat.", " dog 1", "segment"):
+        assert raw_tokenizer3.encode(text).ids == raw_tokenizer.encode(text).ids
+
+
+@pytest.mark.parametrize("conventions", [MOONDREAM2, MOONDREAM3])
+def test_coordinates_come_back_from_their_bins(conventions: Conventions) -> None:
+    for index in range(BINS):
+        value = Coord.from_bin(index, conventions.coord_steps).value
+        assert coord_bin(value, conventions.coord_steps) == index
+    assert coord_bin(1.0, conventions.coord_steps) == BINS - 1
 
 
 @given(value=fractions)
