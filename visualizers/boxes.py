@@ -6,9 +6,11 @@ from typing import Any
 
 from dreamscope.visualizers import svg
 from dreamscope.visualizers.geometry import Rect, View, number
-from dreamscope.visualizers.labels import CHIP_TEXT, HALO
+from dreamscope.visualizers.labels import CHIP_TEXT, HALO, Label
 from dreamscope.visualizers.marks import BoxMark
+from dreamscope.visualizers.palette import Colour
 from dreamscope.visualizers.points import attributes, tag
+from dreamscope.visualizers.spreads import draw_spread
 
 EDGE = 2.0
 TICK = 4.0
@@ -29,15 +31,23 @@ def draw_box(mark: BoxMark, view: View, entering: bool = False, fixed_strokes: b
     outer = svg.group(**attributes(mark.ground, mark.key, "mark box", mark.colour, entering))
     body = outer.add(svg.group(class_="mark-body"))
     body.add(svg.rect(area, class_="fill", fill=mark.colour.fill, fill_opacity=0, pointer_events="all"))
-    halo = _stroke(mark.colour.halo, EDGE + 2 * HALO, view, fixed_strokes)
+    halo = stroke(mark.colour.halo, EDGE + 2 * HALO, view, fixed_strokes)
     body.add(svg.rect(area, stroke_opacity=EDGE_HALO_OPACITY, **halo))
-    body.add(svg.outline(ticks, **_stroke(mark.colour.halo, TICK + 2 * HALO, view, fixed_strokes)))
-    body.add(svg.rect(area, **_stroke(mark.colour.fill, EDGE, view, fixed_strokes)))
-    body.add(svg.outline(ticks, **_stroke(mark.colour.fill, TICK, view, fixed_strokes)))
-    place = f"translate({number(mark.label.x * view.unit)} {number(mark.label.y * view.unit)})"
-    chip = outer.add(svg.group(class_="mark-chip", transform=place))
-    shape = chip.add(svg.group(class_="mark-shape", transform=f"scale({number(view.unit)})"))
-    shape.add(tag(mark.label, mark.colour, CHIP_TEXT))
+    body.add(svg.outline(ticks, **stroke(mark.colour.halo, TICK + 2 * HALO, view, fixed_strokes)))
+    body.add(svg.rect(area, **stroke(mark.colour.fill, EDGE, view, fixed_strokes)))
+    body.add(svg.outline(ticks, **stroke(mark.colour.fill, TICK, view, fixed_strokes)))
+    for spread in draw_spread(mark.spread, mark.colour, view, mark.box, fixed_strokes):
+        outer.add(spread)
+    outer.add(chip(mark.label, mark.colour, view))
+    return outer
+
+
+def chip(label: Label, colour: Colour, view: View) -> Any:
+    """The `<g class="mark-chip">` of a label that hangs on a box."""
+    place = f"translate({number(label.x * view.unit)} {number(label.y * view.unit)})"
+    outer = svg.group(class_="mark-chip", transform=place)
+    shape = outer.add(svg.group(class_="mark-shape", transform=f"scale({number(view.unit)})"))
+    shape.add(tag(label, colour, CHIP_TEXT))
     return outer
 
 
@@ -63,7 +73,8 @@ def corner_ticks(area: Rect, length: float) -> str:
     )
 
 
-def _stroke(colour: str, width: float, view: View, fixed: bool) -> dict[str, str | float]:
+def stroke(colour: str, width: float, view: View, fixed: bool) -> dict[str, str | float]:
+    """The look of a line `width` CSS pixels wide; `fixed` keeps that width at any zoom."""
     look: dict[str, str | float] = {
         "fill": "none",
         "stroke": colour,

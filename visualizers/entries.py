@@ -1,35 +1,57 @@
-"""The list beside the image: one button per point or box, sharing `data-ground` with its mark."""
+"""The list beside the image: one button per place or outline, sharing `data-ground` with its mark."""
 
 from __future__ import annotations
 
-from dreamscope.engine.wire import Box, DetectResult, Point, PointResult, Result
+from dreamscope.engine.wire import (
+    Box,
+    BoxSpread,
+    DetectResult,
+    GazeResult,
+    PlaceSpread,
+    Point,
+    PointResult,
+    Result,
+    SegmentResult,
+)
 from dreamscope.visualizers import words
+from dreamscope.visualizers.asked import Asked
 from dreamscope.visualizers.escape import escape
-from dreamscope.visualizers.palette import Colour
+from dreamscope.visualizers.marks import GAZE, MASK
+from dreamscope.visualizers.palette import Colour, colour
 
 
-def render(result: Result, tint: Colour) -> str:
-    """All `<li>` of a point or detect result; other results have no list."""
-    if isinstance(result, PointResult):
-        return "".join(point_entry(index, point, tint) for index, point in enumerate(result.points))
-    if isinstance(result, DetectResult):
-        return "".join(box_entry(index, box, tint) for index, box in enumerate(result.objects))
-    return ""
+def render(result: Result, asked: Asked) -> str:
+    """All `<li>` of a result with places; other results have no list."""
+    tint = colour(asked.family)
+    match result:
+        case PointResult(points=points):
+            return "".join(point_entry(index, point, tint) for index, point in enumerate(points))
+        case DetectResult(objects=boxes):
+            return "".join(box_entry(index, box, tint) for index, box in enumerate(boxes))
+        case SegmentResult(bbox=Box() as box):
+            return _entry(MASK, 1, "Outline", words.box_place(box), tint, box.spread)
+        case GazeResult(gaze=Point() as target):
+            return _entry(GAZE, 1, "Target", words.point_place(target.x, target.y), tint, target.spread)
+        case _:
+            return ""
 
 
 def point_entry(index: int, point: Point, tint: Colour) -> str:
     """One point, counted from 0."""
-    return _entry(f"p{index}", index + 1, "Point", words.point_place(point.x, point.y), tint)
+    return _entry(f"p{index}", index + 1, "Point", words.point_place(point.x, point.y), tint, point.spread)
 
 
 def box_entry(index: int, box: Box, tint: Colour) -> str:
     """One box, counted from 0."""
-    return _entry(f"b{index}", index + 1, "Box", words.box_place(box), tint)
+    return _entry(f"b{index}", index + 1, "Box", words.box_place(box), tint, box.spread)
 
 
-def _entry(ground: str, number: int, kind: str, place: str, tint: Colour) -> str:
+def _entry(
+    ground: str, number: int, kind: str, place: str, tint: Colour, spread: PlaceSpread | BoxSpread | None
+) -> str:
+    title = "" if spread is None else f' title="{escape(words.spread_of(spread))}"'
     return (
-        f'<li><button type="button" class="entry" data-ground="{ground}"'
+        f'<li><button type="button" class="entry" data-ground="{ground}"{title}'
         f' aria-label="{escape(f"{kind} {number}, {place}")}" style="--c:{tint.fill};--halo:{tint.halo}">'
         f'<span class="entry-number">{number}</span>'
         f'<span class="entry-place">{escape(place)}</span></button></li>'

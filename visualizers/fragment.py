@@ -17,17 +17,45 @@ insertion point: the slot itself, or the element last opened in it.
 
     slot        content                                                               ops
     reasoning   escaped text, `span.ground[data-ground=g0]` with its number  append open close replace
-    answer      escaped text (query, caption); how many were found (point, detect)    append replace
+    answer      escaped text (query, chat, caption), a sentence (the others),
+                or `div.structured`                                               append replace
     marks       children of `<svg viewBox=stream.view_box>`: `g.mark[data-ground]`     put replace
-    list        children of `<ul>`: `li > button.entry[data-ground]` (point, detect)  append replace
+    list        children of `<ul>`: `li > button.entry[data-ground]`                  append replace
     status      `span.status[data-state=queued|running|done|stopped|failed]`          replace
     metrics     `span.metric` separated by " · "                                      replace
 
 Marks and the words or list entries that speak of them share `data-ground`: `g0` a grounded span, `p0` a
-point, `b0` a box. Every one carries `style="--c:COLOUR;--halo:STROKE"`. Inside a mark, `.mark-shape` holds
-what keeps its size on screen; the page sets `--k` (view units per CSS pixel) on the svg and has
-`.mark-shape { transform: scale(var(--k)) }`. Without it the marks fit `display_width`. A mark that has just
-arrived has the class `enter`; `.mark-body` is what may be animated, a rect `.fill` is the inside of a box.
+point, `b0` a box, `m0` the mask of segment, `z0` the gaze. All carry `style="--c:COLOUR;--halo:STROKE"`.
+Inside a mark, `.mark-shape` holds what keeps its size on screen; the page sets `--k` (view units per CSS
+pixel) on the svg and has `.mark-shape { transform: scale(var(--k)) }`. Without it the marks fit
+`display_width`. A mark that has just arrived has the class `enter`; `.mark-body` is what may be animated, a
+rect `.fill` is the inside of a box.
+
+    g.mark.mask   `path.mask-fill` (its opacity is `--mask-opacity` of the svg, 0.35 without it), outlined by
+                  `path.mask-line`; `path.mask-box` the corners of its box. It comes with the box, before any
+                  path, and is `put` again with every piece of path. The open end of a path that is still
+                  growing is closed by a straight line.
+    g.mark.gaze   `g.gaze-source` (`.eye`, a ring, or `.face`, a frame; if `eye` or `face` was given),
+                  `path.gaze-line` from there to `g.gaze-target`, the target's disc and tag
+    g.spread      in a mark, `aria-hidden`, with a `title`: `.spread-95` and `.spread-68`, ellipses around a
+                  place, bars over the edges of a box. The page hides it by `svg[data-spread=off]`. Only if
+                  the request asked for uncertainty; list entries then carry the same sentence as `title`.
+    span.tok      in reasoning and answer, if the probabilities of the tokens are known: one token without the
+                  white space before it, `--p` its probability 0..1, `title` the same in words. The text is
+                  the same with and without.
+
+An answer in JSON or CSV (`format`, the `type` of the request's `response_format`) streams as text; at the
+end the slot is replaced. What cannot be parsed stays text, below a sentence `p.structured-note`.
+
+    div.structured[data-format]
+        div.structured-bar     p.structured-note: how much there is, or why it is text;
+                               button.raw-toggle[aria-pressed=false] if there is a view
+        div.structured-view    table.structured-table or ul.structured-tree (of details), nested where the
+                               answer is; of what is too much, a sentence `.structured-more` tells
+        pre.raw[hidden]        the text as the model wrote it, `hidden` if there is a view
+
+The button is the page's: it sets `aria-pressed` and shows either `.structured-view` or `.raw`. The text of
+an answer, for copying, is that of `.raw` if there is one, else that of the slot.
 
 The terminal event carries the whole result. Slots that already show it are left alone, so that selection,
 focus and running animations survive; any other is replaced. `everything()` gives the same page from
@@ -36,54 +64,29 @@ nothing, for a browser that (re)connects.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
-
 from dreamscope.engine import wire
-from dreamscope.visualizers import entries, spans, words
-from dreamscope.visualizers.escape import escape
+from dreamscope.visualizers import words
+from dreamscope.visualizers.asked import Asked
+from dreamscope.visualizers.drawn import Drawn
 from dreamscope.visualizers.geometry import View
-from dreamscope.visualizers.marks import CentreMark, Mark, Marks, marks_of
-from dreamscope.visualizers.palette import colour
+from dreamscope.visualizers.pieces import Fragment, added, merged
 from dreamscope.visualizers.progress import Progress
-from dreamscope.visualizers.slots import mark_svg, metrics_html, slots_of, status_html
+from dreamscope.visualizers.reasons import Reasons
+from dreamscope.visualizers.slots import metrics_html, status_html
+
+__all__ = ["DISPLAY_WIDTH", "SLOTS", "Fragment", "Fragments", "merged"]
 
 SLOTS = ("reasoning", "answer", "marks", "list", "status", "metrics")
 DISPLAY_WIDTH = 720.0
 
 
-@dataclass(frozen=True, slots=True)
-class Fragment:
-    """One change of the page: what to do (`op`) with `html` in `slot`; `key` names the child for `put`."""
-
-    slot: str
-    op: str
-    html: str = ""
-    key: str = ""
-
-    def to_json(self) -> dict[str, str]:
-        """The contract with the page; see the module's docstring."""
-        return asdict(self)
-
-
-def merged(fragments: Iterable[Fragment]) -> list[Fragment]:
-    """The same changes in fewer pieces: neighbouring appends to one slot become one."""
-    out: list[Fragment] = []
-    for fragment in fragments:
-        last = out[-1] if out else None
-        if last is not None and last.op == fragment.op == "append" and last.slot == fragment.slot:
-            out[-1] = replace(last, html=last.html + fragment.html)
-        else:
-            out.append(fragment)
-    return out
-
-
 class Fragments:
     """The page of one request, event by event. Not shared between threads.
 
-    `image_size` is in pixels after orientation, `None` for a question without an image; `name` what point
-    and detect look for; `family` the index of their colour; `display_width` the image's width on the page
-    in CSS pixels, which label placement assumes. Raises `ValueError` for an unknown skill.
+    `image_size` is in pixels after orientation, `None` for a question without an image; `name` what point,
+    detect and segment look for; `family` the index of their colour; `display_width` the image's width on the
+    page in CSS pixels, which label placement assumes; `eye` (x, y) or `face` whose gaze is asked for, in
+    fractions; `format` the type of the request's `response_format`. Raises `ValueError` for an unknown skill.
     """
 
     def __init__(
@@ -93,19 +96,22 @@ class Fragments:
         name: str = "",
         family: int = 0,
         display_width: float = DISPLAY_WIDTH,
+        *,
+        eye: tuple[float, float] | None = None,
+        face: wire.Box | None = None,
+        format: str = "text",
     ) -> None:
-        self.view = View.shown(image_size, display_width)
         self._progress = Progress(skill)
-        self._name, self._family = name, family
-        self._marks = Marks(self.view, name, family)
-        self._centre: CentreMark | None = None
+        asked = Asked(name, family, eye, face, format)
+        self._drawn = Drawn(self._progress, View.shown(image_size, display_width), asked)
+        self._reasons = Reasons(self._progress, self._drawn)
         self._status = Fragment("status", "replace")
         self._metrics = Fragment("metrics", "replace")
 
     @property
     def view_box(self) -> str:
         """`viewBox` of the svg that receives the marks."""
-        return self.view.view_box
+        return self._drawn.view.view_box
 
     @property
     def result(self) -> wire.Result:
@@ -122,17 +128,23 @@ class Fragments:
                 return self.note("queued", words.queued(event.position))
             case wire.RequestStarted():
                 return self.note("running", words.reading(event.image is not None))
+            case wire.ReasoningDelta():
+                return [*self.note("running", words.REASONING), *self._reasons.feed(event)]
             case wire.TextDelta():
-                self._progress.answer += event.delta
-                return [*self.note("running", words.ANSWERING), _text("answer", event.delta)]
-            case wire.PointEvent() | wire.BoxCenter() | wire.BoxEvent():
-                return self._place(event)
+                return [*self.note("running", words.ANSWERING), *self._text(event)]
+            case wire.PointEvent() | wire.BoxEvent():
+                changes = self._drawn.place(event)
+                return [*changes, *self.note("running", words.so_far(self._progress.kept[1]))]
+            case wire.MaskBox() | wire.MaskDelta():
+                return [*self.note("running", words.OUTLINING), *self._drawn.place(event)]
+            case wire.BoxCenter() | wire.GazeEvent() | wire.MaskDone():
+                return self._drawn.place(event)
             case wire.RequestSnapshot():
                 return self._snapshot(event)
             case wire.RequestDone() | wire.RequestCancelled() | wire.RequestFailed():
                 return self._end(event)
             case _:
-                return self._reason(event)
+                return self._reasons.feed(event)
 
     def note(self, state: str, text: str) -> list[Fragment]:
         """Set the status line, for what happens outside the engine's events as well; none if it says so."""
@@ -148,96 +160,15 @@ class Fragments:
 
     def everything(self) -> list[Fragment]:
         """Replacements of all slots that show the present state, then what is still half done."""
-        slots, progress = self._shown(), self._progress
-        unfinished: list[Fragment] = []
-        if progress.open_at is not None:
-            slots["reasoning"] = spans.render(progress.reasoning[: progress.open_at], progress.grounds)
-            index, marks = len(progress.grounds), self._placed()
-            unfinished.append(Fragment("reasoning", "open", spans.open_span(index)))
-            unfinished.append(_text("reasoning", progress.reasoning[progress.open_at :]))
-            for nth, (x, y) in enumerate(progress.open_points):
-                unfinished.append(self._drawn(marks.grounded(index, nth, x, y), entering=False))
-        if self._centre is not None:
-            unfinished.append(self._drawn(self._centre, entering=False))
+        slots = self._drawn.shown()
+        del slots["reasoning"]
         replaced = [Fragment(slot, "replace", html) for slot, html in slots.items()]
-        return [*replaced, *unfinished, self._status, self._metrics]
+        half_done = self._drawn.half_done()
+        return [*replaced, *self._reasons.shown(), *half_done, self._status, self._metrics]
 
-    # ------------------------------------------------------------------------------------- reasoning
-
-    def _reason(self, event: wire.Message) -> list[Fragment]:
-        match event:
-            case wire.ReasoningDelta():
-                self._progress.reasons = True
-                self._progress.reasoning += event.delta
-                return [*self.note("running", words.REASONING), _text("reasoning", event.delta)]
-            case wire.SpanOpen():
-                return self._open_span()
-            case wire.SpanPoint():
-                return self._span_point(event)
-            case wire.SpanClose():
-                return self._close_span(event.points)
-            case wire.ReasoningDone():
-                return self._replace_reasoning(wire.Reasoning(event.text, event.grounding))
-            case _:
-                return []
-
-    def _open_span(self) -> list[Fragment]:
-        before = self._close_span(tuple(self._progress.open_points))
-        self._progress.open_span()
-        return [*before, Fragment("reasoning", "open", spans.open_span(len(self._progress.grounds)))]
-
-    def _span_point(self, event: wire.SpanPoint) -> list[Fragment]:
-        before = [] if self._progress.open_at is not None else self._open_span()
-        points = self._progress.open_points
-        mark = self._marks.grounded(len(self._progress.grounds), len(points), event.x, event.y)
-        points.append((event.x, event.y))
-        return [*before, self._drawn(mark)]
-
-    def _close_span(self, points: tuple[tuple[float, float], ...]) -> list[Fragment]:
-        """Finish the open span, if any, with its authoritative points."""
-        progress = self._progress
-        if progress.open_at is None:
-            return []
-        index, shown = len(progress.grounds), tuple(progress.open_points)
-        text = progress.close_span(points)
-        html = spans.ground_span(text, index, len(points)) if points else escape(text)
-        return [Fragment("reasoning", "close", html), *([] if shown == points else self._redraw())]
-
-    def _replace_reasoning(self, known: wire.Reasoning) -> list[Fragment]:
-        closing = self._close_span(tuple(self._progress.open_points))
-        before = self._shown()
-        self._progress.take_reasoning(known)
-        return [*closing, *self._differences(before)]
-
-    # ------------------------------------------------------------------------------ points and boxes
-
-    def _place(self, event: wire.PointEvent | wire.BoxCenter | wire.BoxEvent) -> list[Fragment]:
-        progress, tint = self._progress, colour(self._family)
-        if isinstance(event, wire.BoxCenter):
-            self._centre = self._marks.centre(len(progress.boxes), event.x, event.y)
-            return [self._drawn(self._centre)]
-        mark: Mark
-        if isinstance(event, wire.PointEvent):
-            kind, index, point = "point", len(progress.points), wire.Point(event.x, event.y)
-            progress.points.append(point)
-            mark, entry = self._marks.point(index, point.x, point.y), entries.point_entry(index, point, tint)
-        else:
-            kind, index = "box", len(progress.boxes)
-            box = wire.Box(event.x_min, event.y_min, event.x_max, event.y_max)
-            progress.boxes.append(box)
-            self._centre = None
-            mark, entry = self._marks.box(index, box), entries.box_entry(index, box, tint)
-        return [
-            self._drawn(mark),
-            Fragment("list", "append", entry),
-            Fragment("answer", "replace", escape(words.counted(index + 1, kind))),
-            *self.note("running", words.found_so_far(kind, index + 1)),
-        ]
-
-    def _drawn(self, mark: Mark, entering: bool = True) -> Fragment:
-        return Fragment("marks", "put", mark_svg(mark, self.view, entering), mark.key)
-
-    # ---------------------------------------------------------------------------------- whole states
+    def _text(self, event: wire.TextDelta) -> list[Fragment]:
+        piece = added(self._progress.answer, event, "answer")
+        return [piece or Fragment("answer", "replace", self._progress.answer.html())]
 
     def _end(self, event: wire.RequestDone | wire.RequestCancelled | wire.RequestFailed) -> list[Fragment]:
         out, progress = self._settle(), self._progress
@@ -246,49 +177,21 @@ class Fragments:
         if isinstance(event, wire.RequestCancelled):
             out += self.note("stopped", words.stopped(event.reason, *progress.kept))
         else:
-            before = self._shown()
+            before = self._drawn.shown()
             progress.take(wire.result_from_json(progress.skill, event.output))
             progress.finished = True
-            out += self._differences(before)
+            out += self._drawn.differences(before)
             out += self.note("done", words.done(progress.skill, event.finish_reason))
         self._metrics = Fragment("metrics", "replace", metrics_html(event.metrics))
         return [*out, self._metrics]
 
     def _settle(self) -> list[Fragment]:
         """Finish what is half done: close the open span, drop a centre without a size."""
-        out = self._close_span(tuple(self._progress.open_points))
-        if self._centre is not None:
-            self._centre = None
-            out += self._redraw()
-        return out
+        return [*self._reasons.settle(), *self._drawn.settle()]
 
     def _snapshot(self, event: wire.RequestSnapshot) -> list[Fragment]:
         """Start again from what the engine says stands for all earlier events."""
         self._progress.take_snapshot(event.state)
-        self._centre = None
-        self._marks = self._placed()
+        self._drawn.forget()
         self.note("running", words.CATCHING_UP)
         return self.everything()
-
-    def _shown(self) -> dict[str, str]:
-        return slots_of(self.result, self.view, self._name, self._family, self._progress.finished)
-
-    def _differences(self, before: dict[str, str]) -> list[Fragment]:
-        """Replacements of the slots that no longer look as `before`."""
-        after = self._shown()
-        self._marks = self._placed()
-        return [Fragment(slot, "replace", after[slot]) for slot in after if after[slot] != before[slot]]
-
-    def _redraw(self) -> list[Fragment]:
-        self._marks = self._placed()
-        return [Fragment("marks", "replace", self._shown()["marks"])]
-
-    def _placed(self) -> Marks:
-        """A maker of marks that has placed those of the present result, ready for the next."""
-        marks = Marks(self.view, self._name, self._family)
-        marks_of(self.result, marks)
-        return marks
-
-
-def _text(slot: str, text: str) -> Fragment:
-    return Fragment(slot, "append", escape(text))

@@ -6,13 +6,31 @@ shares with the words or the list entry that speak of it; its `key` is its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from dreamscope.engine.wire import Box, DetectResult, PointResult, QueryResult, Result
+from dreamscope.engine.wire import (
+    Box,
+    BoxSpread,
+    ChatResult,
+    DetectResult,
+    GazeResult,
+    Ground,
+    PlaceSpread,
+    Point,
+    PointResult,
+    QueryResult,
+    Result,
+    SegmentResult,
+)
+from dreamscope.visualizers.asked import Asked
 from dreamscope.visualizers.geometry import View
 from dreamscope.visualizers.labels import Label, Placer, shorten
 from dreamscope.visualizers.palette import Colour, colour
+from dreamscope.visualizers.paths import Outline, parse
+
+MASK = "m0"
+GAZE = "z0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +44,7 @@ class PointMark:
     x: float
     y: float
     label: Label
+    spread: PlaceSpread | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +56,7 @@ class CentreMark:
     colour: Colour
     x: float
     y: float
+    spread: PlaceSpread | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,42 +70,104 @@ class BoxMark:
     box: Box
     label: Label
 
+    @property
+    def spread(self) -> BoxSpread | None:
+        """How sure its numbers are, if that is known."""
+        return self.box.spread
 
-Mark = PointMark | CentreMark | BoxMark
+
+@dataclass(frozen=True, slots=True)
+class MaskMark:
+    """The outline of an object, in fractions of its box; empty while there is none."""
+
+    ground: str
+    key: str
+    colour: Colour
+    box: Box
+    outline: Outline
+    label: Label
+
+    @property
+    def spread(self) -> BoxSpread | None:
+        """How sure the numbers of its box are, if that is known."""
+        return self.box.spread
+
+
+@dataclass(frozen=True, slots=True)
+class GazeMark:
+    """Where somebody looks, fractions, and from where if that was given: an eye or a face."""
+
+    ground: str
+    key: str
+    colour: Colour
+    x: float
+    y: float
+    source: tuple[float, float] | Box | None
+    label: Label
+    spread: PlaceSpread | None = None
+
+    @property
+    def start(self) -> tuple[float, float] | None:
+        """Where the line to the target begins: the eye, or the middle of the face."""
+        if isinstance(self.source, Box):
+            return (self.source.x_min + self.source.x_max) / 2, (self.source.y_min + self.source.y_max) / 2
+        return self.source
+
+
+Mark = PointMark | CentreMark | BoxMark | MaskMark | GazeMark
 
 
 class Marks:
-    """Makes the marks of one result in decode order. `name` is what was looked for, `family` its colour."""
+    """Makes the marks of one result in decode order."""
 
-    def __init__(self, view: View, name: str = "", family: int = 0) -> None:
+    def __init__(self, view: View, asked: Asked) -> None:
         self.view = view
-        self._name = shorten(name)
-        self._colour = colour(family)
+        self._asked = asked
+        self._name = shorten(asked.name)
+        self._colour = colour(asked.family)
         self._placer = Placer(view.bounds.scaled(1 / view.unit))
 
-    def grounded(self, span: int, nth: int, x: float, y: float) -> PointMark:
+    def grounded(
+        self, span: int, nth: int, x: float, y: float, spread: PlaceSpread | None = None
+    ) -> PointMark:
         """Point `nth` of grounded span `span`, both counted from 0; a span has one colour and number."""
-        return self._point(f"g{span}", f"g{span}.{nth}", span + 1, colour(span), x, y)
+        return PointMark(
+            f"g{span}", f"g{span}.{nth}", span + 1, colour(span), x, y, self._tag(x, y, str(span + 1)), spread
+        )
 
-    def point(self, index: int, x: float, y: float) -> PointMark:
+    def point(self, index: int, point: Point) -> PointMark:
         """Point `index` of the point skill."""
-        return self._point(f"p{index}", f"p{index}", index + 1, self._colour, x, y)
+        x, y, key = point.x, point.y, f"p{index}"
+        label = self._tag(x, y, str(index + 1))
+        return PointMark(key, key, index + 1, self._colour, x, y, label, point.spread)
 
-    def centre(self, index: int, x: float, y: float) -> CentreMark:
+    def centre(self, index: int, x: float, y: float, spread: PlaceSpread | None = None) -> CentreMark:
         """Where box `index` will be."""
-        return CentreMark(f"b{index}", f"b{index}", self._colour, x, y)
+        return CentreMark(f"b{index}", f"b{index}", self._colour, x, y, spread)
 
     def box(self, index: int, box: Box) -> BoxMark:
         """Box `index` of the detect skill."""
         number = str(index + 1)
-        texts = (f"{self._name} {number}", number) if self._name else (number,)
-        label = self._placer.around(self.view.box(box).scaled(1 / self.view.unit), texts)
+        label = self._chip(box, (f"{self._name} {number}", number) if self._name else (number,))
         return BoxMark(f"b{index}", f"b{index}", index + 1, self._colour, box, label)
 
-    def _point(self, ground: str, key: str, number: int, tint: Colour, x: float, y: float) -> PointMark:
+    def mask(self, box: Box, path: str) -> MaskMark:
+        """The outline of the segment skill, from what may be the beginning of its path."""
+        label = self._chip(box, (self._name or "outline", "1"))
+        return MaskMark(MASK, MASK, self._colour, box, parse(path), label)
+
+    def gaze(self, target: Point) -> GazeMark:
+        """The target of the gaze skill."""
+        x, y = target.x, target.y
+        source = self._asked.eye or self._asked.face
+        return GazeMark(GAZE, GAZE, self._colour, x, y, source, self._tag(x, y, "gaze"), target.spread)
+
+    def _tag(self, x: float, y: float, text: str) -> Label:
         left, top = self.view.point(x, y)
-        label = self._placer.beside(left / self.view.unit, top / self.view.unit, str(number))
-        return PointMark(ground, key, number, tint, x, y, label)
+        return self._placer.beside(left / self.view.unit, top / self.view.unit, text)
+
+    def _chip(self, box: Box, texts: Sequence[str]) -> Label:
+        return self._placer.around(self.view.box(box).scaled(1 / self.view.unit), texts)
 
 
 def marks_of(result: Result, marks: Marks) -> list[Mark]:
@@ -94,13 +176,25 @@ def marks_of(result: Result, marks: Marks) -> list[Mark]:
 
 
 def _marks(result: Result, marks: Marks) -> Iterable[Mark]:
-    if isinstance(result, QueryResult) and result.reasoning is not None:
-        for span, ground in enumerate(result.reasoning.grounding):
-            for nth, (x, y) in enumerate(ground.points):
-                yield marks.grounded(span, nth, x, y)
-    elif isinstance(result, PointResult):
-        for index, point in enumerate(result.points):
-            yield marks.point(index, point.x, point.y)
-    elif isinstance(result, DetectResult):
-        for index, box in enumerate(result.objects):
-            yield marks.box(index, box)
+    match result:
+        case QueryResult(reasoning=known) | ChatResult(reasoning=known) if known is not None:
+            for span, ground in enumerate(known.grounding):
+                for nth, ((x, y), spread) in enumerate(places(ground)):
+                    yield marks.grounded(span, nth, x, y, spread)
+        case PointResult(points=points):
+            for index, point in enumerate(points):
+                yield marks.point(index, point)
+        case DetectResult(objects=boxes):
+            for index, box in enumerate(boxes):
+                yield marks.box(index, box)
+        case SegmentResult(path=path, bbox=Box() as box):
+            yield marks.mask(box, path)
+        case GazeResult(gaze=Point() as target):
+            yield marks.gaze(target)
+
+
+def places(ground: Ground) -> Iterator[tuple[tuple[float, float], PlaceSpread | None]]:
+    """The points of a grounded span, each with its spread if there is one."""
+    spreads = ground.spreads or ()
+    for nth, point in enumerate(ground.points):
+        yield point, spreads[nth] if nth < len(spreads) else None

@@ -8,25 +8,33 @@ import re
 import svgwrite
 from svgwrite.image import Image
 
-from dreamscope.engine.wire import Result
+from dreamscope.engine.wire import Box, Result
 from dreamscope.visualizers import words
-from dreamscope.visualizers.boxes import draw_box
+from dreamscope.visualizers.asked import Asked
+from dreamscope.visualizers.draw import draw
 from dreamscope.visualizers.escape import clean, inert
 from dreamscope.visualizers.geometry import View, number
-from dreamscope.visualizers.marks import BoxMark, Marks, PointMark, marks_of
-from dreamscope.visualizers.points import draw_point
+from dreamscope.visualizers.marks import Marks, marks_of
 
 _DATA_URI = re.compile(r"data:image/(png|jpeg|webp|gif);base64,[A-Za-z0-9+/]+={0,2}")
 
 
 def overlay(
-    result: Result, size: tuple[int, int], name: str = "", family: int = 0, image: str | None = None
+    result: Result,
+    size: tuple[int, int],
+    name: str = "",
+    family: int = 0,
+    image: str | None = None,
+    *,
+    eye: tuple[float, float] | None = None,
+    face: Box | None = None,
 ) -> str:
     """A standalone SVG document of `result` on an image of `size` pixels (width, height).
 
-    `name` is what point and detect looked for; `image` a data URI from `data_uri`, embedded below the marks.
-    Stroke and label sizes scale with the file. Raises `ValueError` if `image` is no image data URI, so that
-    the file never refers to anything outside itself.
+    `name` is what was looked for; `eye` or `face` whose gaze was asked for; `image` a data URI from
+    `data_uri`, embedded below the marks. Spreads are drawn if the result has them. Stroke and label sizes
+    scale with the file. Raises `ValueError` if `image` is no image data URI, so that the file never refers to
+    anything outside itself.
     """
     if image is not None and not _DATA_URI.fullmatch(image):
         raise ValueError("An embedded image is a base64 data URI of a PNG, JPEG, WebP or GIF.")
@@ -34,16 +42,13 @@ def overlay(
     drawing = svgwrite.Drawing(
         size=(f"{size[0]}px", f"{size[1]}px"), viewBox=view.view_box, debug=False, role="img"
     )
-    marks = marks_of(result, Marks(view, name, family))
+    marks = marks_of(result, Marks(view, Asked(name, family, eye, face)))
     drawing.set_desc(title=clean(words.picture_name(name, len({mark.ground for mark in marks}))))
     if image is not None:
         place = (number(view.bounds.width), number(view.bounds.height))
         drawing.add(Image(image, insert=("0", "0"), size=place, debug=False))
     for mark in marks:
-        if isinstance(mark, BoxMark):
-            drawing.add(draw_box(mark, view, fixed_strokes=False))
-        elif isinstance(mark, PointMark):
-            drawing.add(draw_point(mark, view))
+        drawing.add(draw(mark, view, fixed_strokes=False))
     return f'<?xml version="1.0" encoding="utf-8"?>\n{inert(drawing.tostring())}\n'
 
 

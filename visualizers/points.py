@@ -9,6 +9,7 @@ from dreamscope.visualizers.geometry import View, number
 from dreamscope.visualizers.labels import DOT_RADIUS, HALO, TAG_TEXT, Label
 from dreamscope.visualizers.marks import CentreMark, PointMark
 from dreamscope.visualizers.palette import DARK, Colour
+from dreamscope.visualizers.spreads import draw_spread
 
 TARGET_RADIUS = 12.0
 CORNER = 5.0
@@ -16,9 +17,9 @@ SHADE = 1.0
 SHADE_OPACITY = 0.28
 
 
-def draw_point(mark: PointMark, view: View, entering: bool = False) -> Any:
-    """The `<g class="mark point">` of one point."""
-    outer, shape, body = frame(mark, "mark point", view, entering)
+def draw_point(mark: PointMark, view: View, entering: bool = False, fixed_strokes: bool = True) -> Any:
+    """The `<g class="mark point">` of one point; `fixed_strokes` as for a box, for its spread."""
+    outer, shape, body = frame(mark, "mark point", view, entering, fixed_strokes)
     if mark.label.leader:
         shape.elements.insert(1, leader(mark.label, mark.colour))
     body.add(svg.circle(DOT_RADIUS + HALO + SHADE, **shade()))
@@ -28,21 +29,26 @@ def draw_point(mark: PointMark, view: View, entering: bool = False) -> Any:
     return outer
 
 
-def draw_centre(mark: CentreMark, view: View, entering: bool = False) -> Any:
+def draw_centre(mark: CentreMark, view: View, entering: bool = False, fixed_strokes: bool = True) -> Any:
     """The `<g class="mark centre">` of a box that is still being decoded."""
-    outer, _, body = frame(mark, "mark centre", view, entering)
+    outer, _, body = frame(mark, "mark centre", view, entering, fixed_strokes)
     body.add(svg.circle(DOT_RADIUS, fill="none", stroke=mark.colour.halo, stroke_width=4))
     body.add(svg.circle(DOT_RADIUS, fill="none", stroke=mark.colour.fill, stroke_width=2))
     return outer
 
 
-def frame(mark: PointMark | CentreMark, name: str, view: View, entering: bool) -> tuple[Any, Any, Any]:
+def frame(
+    mark: PointMark | CentreMark, name: str, view: View, entering: bool, fixed_strokes: bool = True
+) -> tuple[Any, Any, Any]:
     """The nested groups of a mark at a place: position, size on screen (`--k`), animated body."""
     x, y = view.point(mark.x, mark.y)
     outer = svg.group(
         transform=f"translate({number(x)} {number(y)})",
         **attributes(mark.ground, mark.key, name, mark.colour, entering),
     )
+    for spread in draw_spread(mark.spread, mark.colour, view, fixed_strokes=fixed_strokes):
+        spread.translate(number(-x), number(-y))
+        outer.add(spread)
     shape = outer.add(svg.group(class_="mark-shape", transform=f"scale({number(view.unit)})"))
     shape.add(svg.circle(TARGET_RADIUS, class_="target", fill="none", pointer_events="all"))
     return outer, shape, shape.add(svg.group(class_="mark-body"))

@@ -6,46 +6,50 @@ Streaming ends exactly here, and history and stills begin here, so all show the 
 from __future__ import annotations
 
 from dreamscope.engine import wire
-from dreamscope.visualizers import entries, spans, words
-from dreamscope.visualizers.boxes import draw_box
+from dreamscope.visualizers import entries, spans, structured, words
+from dreamscope.visualizers.asked import Asked
+from dreamscope.visualizers.draw import draw
 from dreamscope.visualizers.escape import escape, inert
 from dreamscope.visualizers.geometry import View
-from dreamscope.visualizers.marks import BoxMark, CentreMark, Mark, Marks, marks_of
-from dreamscope.visualizers.palette import colour
-from dreamscope.visualizers.points import draw_centre, draw_point
+from dreamscope.visualizers.marks import Mark, Marks, marks_of
+from dreamscope.visualizers.prose import Prose
 
 
 def mark_svg(mark: Mark, view: View, entering: bool = False) -> str:
     """One mark as SVG text."""
-    if isinstance(mark, BoxMark):
-        element = draw_box(mark, view, entering)
-    elif isinstance(mark, CentreMark):
-        element = draw_centre(mark, view, entering)
-    else:
-        element = draw_point(mark, view, entering)
-    return inert(element.tostring())
+    return inert(draw(mark, view, entering).tostring())
 
 
 def slots_of(
-    result: wire.Result, view: View, name: str = "", family: int = 0, finished: bool = True
+    result: wire.Result, view: View, asked: Asked | None = None, finished: bool = True
 ) -> dict[str, str]:
     """The slots that show a result, each as HTML; `finished` is false for what a stopped request left."""
-    reasoning, answer = "", ""
-    if isinstance(result, wire.QueryResult):
-        answer = escape(result.answer)
-        if result.reasoning is not None:
-            reasoning = spans.render(result.reasoning.text, result.reasoning.grounding)
-    elif isinstance(result, wire.CaptionResult):
-        answer = escape(result.caption)
-    elif isinstance(result, (wire.PointResult, wire.DetectResult)):
-        answer = escape(words.found(result, finished))
-    marks = marks_of(result, Marks(view, name, family))
+    asked = asked or Asked()
+    reasoning = ""
+    match result:
+        case wire.QueryResult() | wire.ChatResult():
+            answer = _answer(Prose(result.answer, result.probs), asked.format, finished)
+            if result.reasoning is not None:
+                known = result.reasoning
+                reasoning = spans.render(Prose(known.text, known.probs), known.grounding)
+        case wire.CaptionResult():
+            answer = Prose(result.caption, result.probs).html()
+        case _:
+            answer = escape(words.found(result, finished))
+    marks = marks_of(result, Marks(view, asked))
     return {
         "reasoning": reasoning,
         "answer": answer,
         "marks": "".join(mark_svg(mark, view) for mark in marks),
-        "list": entries.render(result, colour(family)),
+        "list": entries.render(result, asked),
     }
+
+
+def _answer(prose: Prose, form: str, finished: bool) -> str:
+    """The words of an answer; once complete, in the structure they were asked for."""
+    if finished and form in structured.FORMATS:
+        return structured.render(prose.text, prose.html(), form)
+    return prose.html()
 
 
 def metrics_html(metrics: wire.Metrics) -> str:

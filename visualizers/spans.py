@@ -12,34 +12,36 @@ from dreamscope.engine.wire import Ground
 from dreamscope.visualizers import words
 from dreamscope.visualizers.escape import escape
 from dreamscope.visualizers.palette import colour
+from dreamscope.visualizers.prose import Prose
 
 
-def render(text: str, grounding: Sequence[Ground]) -> str:
-    """The whole text. Spans are taken in order; one that overlaps its predecessor or leaves the text is cut
-    to what is left of it, and keeps its number even if no word is.
+def render(prose: Prose, grounding: Sequence[Ground], end: int | None = None) -> str:
+    """The text up to code point `end`, or all. Spans are taken in order; one that overlaps its predecessor
+    or leaves the text is cut to what is left of it, and keeps its number even if no word is.
     """
-    return "".join(_pieces(text, grounding))
+    return "".join(_pieces(prose, grounding, len(prose.text) if end is None else end))
 
 
-def _pieces(text: str, grounding: Sequence[Ground]) -> Iterator[str]:
+def _pieces(prose: Prose, grounding: Sequence[Ground], limit: int) -> Iterator[str]:
     cursor = 0
     for index, ground in enumerate(grounding):
-        start = min(max(ground.start_idx, cursor), len(text))
-        end = min(max(ground.end_idx, start), len(text))
-        yield escape(text[cursor:start])
-        yield ground_span(text[start:end], index, len(ground.points))
+        start = min(max(ground.start_idx, cursor), limit)
+        end = min(max(ground.end_idx, start), limit)
+        yield prose.html(cursor, start)
+        yield ground_span(prose, start, end, index, len(ground.points))
         cursor = end
-    yield escape(text[cursor:])
+    yield prose.html(cursor, limit)
 
 
-def ground_span(text: str, index: int, places: int) -> str:
-    """The span of ground `index` (from 0) around `text`, with its number."""
+def ground_span(prose: Prose, start: int, end: int, index: int, places: int) -> str:
+    """The span of ground `index` (from 0) around the code points `start` to `end`, with its number."""
+    text = prose.text[start:end]
     inner = text.strip()
-    before = text[: len(text) - len(text.lstrip())] if inner else text
-    after = text[len(before) + len(inner) :]
+    first = start + (len(text) - len(text.lstrip()) if inner else len(text))
+    last = first + len(inner)
     name = words.ground_name(inner, index + 1, places)
-    number = _number(inner, index + 1)
-    return f"{escape(before)}{_start(index, name)}{escape(inner)}{number}</span>{escape(after)}"
+    body = f"{_start(index, name)}{prose.html(first, last)}{_number(inner, index + 1)}</span>"
+    return f"{prose.html(start, first)}{body}{prose.html(last, end)}"
 
 
 def _number(inner: str, number: int) -> str:

@@ -22,6 +22,13 @@ def circle(radius: float, **attributes: str | float) -> Any:
     return shapes.Circle(("0", "0"), number(radius), debug=False, **_written(attributes))
 
 
+def ellipse(area: Rect, **attributes: str | float) -> Any:
+    """`<ellipse>` that fills `area`."""
+    centre = (number(area.x + area.width / 2), number(area.y + area.height / 2))
+    radii = (number(area.width / 2), number(area.height / 2))
+    return shapes.Ellipse(centre, radii, debug=False, **_written(attributes))
+
+
 def rect(area: Rect, **attributes: str | float) -> Any:
     """`<rect>` over `area`."""
     place, size = (number(area.x), number(area.y)), (number(area.width), number(area.height))

@@ -6,12 +6,33 @@ was not measured: a missing one is written as a dash.
 
 from __future__ import annotations
 
-from dreamscope.engine.wire import Box, DetectResult, ErrorInfo, Metrics, PointResult
+from collections.abc import Iterator
+
+from dreamscope.engine.wire import (
+    Box,
+    BoxSpread,
+    DetectResult,
+    ErrorInfo,
+    GazeResult,
+    Metrics,
+    PlaceSpread,
+    PointResult,
+    Result,
+    SegmentResult,
+    Spread,
+)
 
 MISSING = "–"
 REASONING = "Reasoning"
 ANSWERING = "Answering"
 CATCHING_UP = "Catching up"
+OUTLINING = "Drawing the outline"
+NOTHING = "Nothing found"
+TARGET = "the target"
+RAW_TEXT = "Raw text"
+ONE_VALUE = "1 value"
+EMPTY = "empty"
+DEEPER = "What lies deeper is in the raw text."
 _TAIL = 28
 
 
@@ -25,9 +46,9 @@ def reading(has_image: bool) -> str:
     return "Looking at the image" if has_image else "Reading the question"
 
 
-def found_so_far(kind: str, count: int) -> str:
-    """Points or boxes while more may come."""
-    return f"{counted(count, kind)} so far"
+def so_far(found: str) -> str:
+    """What was found while more may come."""
+    return f"{found} so far"
 
 
 def done(skill: str, finish_reason: str) -> str:
@@ -50,8 +71,7 @@ def stopped(reason: str, text: str, found: str = "") -> str:
 
 def failed(error: ErrorInfo, text: str, found: str = "") -> str:
     """A failed request: what happened, what was kept, whether trying again may help."""
-    message = error.message.rstrip()
-    sentences = [message if message[-1:] in ".?" else f"{message}."]
+    sentences = [_sentence(error.message)]
     if kept := _kept(text, found):
         sentences.append(f"It stopped {kept}.")
     if error.retryable:
@@ -80,12 +100,62 @@ def counted(count: int, kind: str) -> str:
     return f"{count} {kind if count == 1 else plural[kind]}"
 
 
-def found(result: PointResult | DetectResult, finished: bool) -> str:
-    """How many places were found; empty while nothing is and more may come."""
-    count = len(result.points) if isinstance(result, PointResult) else len(result.objects)
-    if count == 0:
-        return "Nothing found" if finished else ""
-    return counted(count, "point" if isinstance(result, PointResult) else "box")
+def items(count: int, kind: str) -> str:
+    """`1 row`, `2 fields`: of an answer with structure."""
+    return f"{count} {kind}" if count == 1 else f"{count} {kind}s"
+
+
+def more(count: int, kind: str) -> str:
+    """What of an answer with structure is not shown as such."""
+    return f"{items(count, f'more {kind}')} in the raw text."
+
+
+def unreadable(form: str) -> str:
+    """Why an answer that should have structure is shown as text."""
+    name = "CSV" if form == "csv" else "JSON"
+    return f"This is not complete, valid {name}, so it is shown as the model wrote it."
+
+
+def found(result: Result, finished: bool) -> str:
+    """What was found in the image, as a sentence or a count; empty while it is nothing and more may come,
+    and for results that are text.
+    """
+    match result:
+        case PointResult(points=places):
+            return counted(len(places), "point") if places else NOTHING if finished else ""
+        case DetectResult(objects=boxes):
+            return counted(len(boxes), "box") if boxes else NOTHING if finished else ""
+        case GazeResult():
+            return _gaze(result, finished)
+        case SegmentResult():
+            return _outline(result) if finished else ""
+        case _:
+            return ""
+
+
+def _gaze(result: GazeResult, finished: bool) -> str:
+    if result.gaze is not None:
+        return f"Looks at {point_place(result.gaze.x, result.gaze.y)}"
+    return "Looks outside the image: there is no target in it" if finished else ""
+
+
+def outlined(result: SegmentResult) -> str:
+    """How far an outline came that was stopped."""
+    if result.path:
+        return "a part of the outline"
+    return "the box" if result.bbox else ""
+
+
+def _outline(result: SegmentResult) -> str:
+    """What came of an outline, and whose it is."""
+    if result.parse_error is not None:
+        return f"No outline: what the model wrote is not a path. {_sentence(result.parse_error)}"
+    if result.bbox is None:
+        return "No outline: the model gave no box to draw one in." if result.path else NOTHING
+    if not result.path:
+        return "No outline: the model gave only a box."
+    by = "The model's outline, refined." if result.refined else "No refiner: this is the model's own outline."
+    return f"1 outline. {by}"
 
 
 def ground_name(text: str, number: int, places: int) -> str:
@@ -110,6 +180,26 @@ def box_place(box: Box) -> str:
     """A box in the list: its centre and size, as fractions of the image."""
     x, y = (box.x_min + box.x_max) / 2, (box.y_min + box.y_max) / 2
     return f"x {x:.3f}, y {y:.3f} · {box.x_max - box.x_min:.3f} × {box.y_max - box.y_min:.3f}"
+
+
+def probability(value: float) -> str:
+    """The probability of a token or bin."""
+    return "Probability below 0.01" if value < 0.01 else f"Probability {value:.2f}"
+
+
+def spread_of(spread: PlaceSpread | BoxSpread) -> str:
+    """Where most of the decoder's probability lies, for each number of a place or box."""
+    low, high = (", ".join(_intervals(spread, level)) for level in (68, 95))
+    return f"68 % of the decoder's probability lies in {low}; 95 % in {high}"
+
+
+def _intervals(spread: PlaceSpread | BoxSpread, level: int) -> Iterator[str]:
+    named: list[tuple[str, Spread]] = [("x", spread.x), ("y", spread.y)]
+    if isinstance(spread, BoxSpread):
+        named += [("width", spread.w), ("height", spread.h)]
+    for name, one in named:
+        low, high = one.i68 if level == 68 else one.i95
+        yield f"{name} {low:.3f}–{high:.3f}"
 
 
 def tokens_per_second(metrics: Metrics) -> float | None:
@@ -146,6 +236,11 @@ def figure(value: float | None) -> str:
     if value is None:
         return MISSING
     return f"{value:.0f}" if value >= 10 else f"{value:.1f}"
+
+
+def _sentence(text: str) -> str:
+    text = text.rstrip()
+    return text if text[-1:] in ".?" else f"{text}."
 
 
 def _kept(text: str, found: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from html.parser import HTMLParser
 from typing import Any
 from xml.etree import ElementTree
@@ -28,7 +29,8 @@ HOSTILE = (
     "nul\x00bell\x07del\x7f nonchar\ufffe lone\ud83d end",
     "javascript:alert(1)",
 )
-TAGS = {"span", "sup", "li", "button", "g", "circle", "rect", "path", "text"}
+TAGS = {"span", "sup", "li", "button", "g", "circle", "ellipse", "rect", "path", "text", "title"}
+STRUCTURE = {"div", "p", "pre", "table", "thead", "tbody", "tr", "th", "td", "ul", "details", "summary"}
 R: dict[str, Any] = {"request_id": "r"}
 
 
@@ -60,7 +62,7 @@ class Audit(HTMLParser):
 
 def assert_inert(fragment: Fragment) -> None:
     audit = Audit(fragment.html)
-    assert audit.tags <= TAGS
+    assert audit.tags <= TAGS | STRUCTURE
     assert not [name for name in audit.names if name.startswith("on") or name in ("href", "src", "autofocus")]
     assert not audit.odd
     assert "${" not in fragment.html
@@ -74,6 +76,10 @@ def hostile_events(text: str) -> dict[str, list[wire.Message]]:
     points = ((0.5, 0.5),)
     grounding = (wire.Ground(0, len(text), points),)
     result = wire.result_to_json(wire.QueryResult(text, wire.Reasoning(text + "!", grounding)))
+    whole = wire.Box(0, 0, 1, 1)
+    outline = wire.result_to_json(wire.SegmentResult("", whole, parse_error=text))
+    answer = json.dumps([{text: text, "part": [text, {text: 1}]}])
+    table = wire.result_to_json(wire.ChatResult(answer, probs=((len(answer), 0.5),)))
     return {
         "query": [
             wire.RequestAccepted(model=text, skill=text, tag=text, **R),
@@ -92,13 +98,23 @@ def hostile_events(text: str) -> dict[str, list[wire.Message]]:
         ],
         "point": [wire.PointEvent(index=0, x=0.5, y=0.5, **R), wire.RequestFailed(error=error, **R)],
         "detect": [wire.BoxEvent(index=0, x_min=0.2, y_min=0.2, x_max=0.8, y_max=0.8, **R)],
+        "segment": [
+            wire.MaskBox(bbox=whole, **R),
+            wire.MaskDelta(delta=f"M 0 0 L 1 1{text}", **R),
+            wire.MaskDone(path=text, coarse_path=text, bbox=whole, **R),
+            wire.RequestDone(finish_reason=text, output=outline, metrics=wire.Metrics(), **R),
+        ],
+        "chat": [
+            wire.TextDelta(delta=text, probs=((len(text), 0.5),), **R),
+            wire.RequestDone(finish_reason="stop", output=table, metrics=wire.Metrics(), **R),
+        ],
     }
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-@pytest.mark.parametrize("skill", ["query", "caption", "point", "detect"])
+@pytest.mark.parametrize("skill", ["query", "caption", "point", "detect", "segment", "chat"])
 def test_hostile_text_stays_text_on_the_page(skill: str, text: str) -> None:
-    stream = Fragments((640, 480), skill, name=text)
+    stream = Fragments((640, 480), skill, name=text, format="json_object")
     for event in hostile_events(text)[skill]:
         for fragment in [*stream.feed(event), *stream.everything(), *stream.note(text, text)]:
             assert_inert(fragment)

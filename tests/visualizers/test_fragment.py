@@ -5,18 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dreamscope.engine import wire
-from dreamscope.visualizers.fragment import DISPLAY_WIDTH, SLOTS, Fragment, Fragments, merged
+from dreamscope.visualizers.asked import Asked
+from dreamscope.visualizers.fragment import DISPLAY_WIDTH, Fragment, Fragments, merged
 from dreamscope.visualizers.geometry import View
 from dreamscope.visualizers.slots import slots_of
 
 SIZE = (640, 480)
 VIEW = View.shown(SIZE, DISPLAY_WIDTH)
 METRICS = wire.Metrics(output_tokens=61, ttft_ms=84.0, decode_time_ms=535.7)
+CUP = Asked("cup", eye=(0.25, 0.5), format="json_object")
+UNHURRIED = settings(deadline=None, max_examples=60)
 R: dict[str, Any] = {"request_id": "r"}
 
 fraction = st.floats(0, 1, width=32)
@@ -39,84 +41,175 @@ class Run:
 
 
 @st.composite
+def with_probs(draw: st.DrawFn, events: list[wire.Message], kind: type) -> list[wire.Message]:
+    """The same events; those of `kind` carry the tokens of their text. A token is as long as it likes, some
+    add nothing, and each comes with the event that brings its last code point.
+    """
+    length = sum(len(event.delta) for event in events if isinstance(event, kind))
+    waiting: list[tuple[int, float]] = []
+    while (rest := length - sum(count for count, _ in waiting)) > 0:
+        waiting.append((draw(st.integers(0, rest)), draw(fraction)))
+    out: list[wire.Message] = []
+    handed_out = covered = 0
+    for event in events:
+        if isinstance(event, kind):
+            handed_out += len(event.delta)
+            ready = []
+            while waiting and covered + waiting[0][0] <= handed_out:
+                covered += waiting[0][0]
+                ready.append(waiting.pop(0))
+            event = replace(event, probs=tuple(ready) or None)
+        out.append(event)
+    return out
+
+
+@st.composite
+def spread_of(draw: st.DrawFn) -> wire.Spread:
+    """Two nested intervals."""
+    a, b, c, d = sorted(draw(st.tuples(fraction, fraction, fraction, fraction)))
+    return wire.Spread(draw(fraction), (b, c), (a, d))
+
+
+def probs_in(events: list[wire.Message], kind: type) -> wire.Probs | None:
+    """What a result says of the tokens in all events of `kind`."""
+    return tuple(pair for event in events if isinstance(event, kind) for pair in event.probs or ()) or None
+
+
+@st.composite
 def queries(draw: st.DrawFn) -> Run:
     """Reasoning of plain pieces and spans (some without places, places before or after words), then text."""
-    events: list[wire.Message] = [start("query")]
+    skill, sure = draw(st.sampled_from(("query", "chat"))), draw(st.booleans())
+    spreads = st.builds(wire.PlaceSpread, spread_of(), spread_of()) if sure else st.none()
+    events: list[wire.Message] = [start(skill)]
     text, grounds = "", []
     for index in range(draw(st.integers(0, 4))):
         for delta in draw(texts):
             events.append(wire.ReasoningDelta(delta=delta, **R))
             text += delta
-        begin, places = len(text), draw(st.lists(pairs, max_size=3))
+        begin, places = len(text), draw(st.lists(st.tuples(pairs, spreads), max_size=3))
         events.append(wire.SpanOpen(index=index, start=begin, **R))
-        inner: list[wire.Message] = [wire.SpanPoint(index=index, x=x, y=y, **R) for x, y in places]
+        inner: list[wire.Message] = [
+            wire.SpanPoint(index=index, x=x, y=y, spread=known, **R) for (x, y), known in places
+        ]
         for delta in draw(texts):
             inner.insert(draw(st.integers(0, 1)) * len(inner), wire.ReasoningDelta(delta=delta, **R))
         text += "".join(event.delta for event in inner if isinstance(event, wire.ReasoningDelta))
-        events += [*inner, wire.SpanClose(index=index, end=len(text), points=tuple(places), **R)]
+        points = tuple(place for place, _ in places)
+        seen = tuple(spread for _, spread in places) if sure else None
+        events += inner
+        events.append(wire.SpanClose(index=index, end=len(text), points=points, spreads=seen, **R))
         if places:
-            grounds.append(wire.Ground(begin, len(text), tuple(places)))
-    events.append(wire.ReasoningDone(text=text, grounding=tuple(grounds), **R))
+            grounds.append(wire.Ground(begin, len(text), points, seen))
     answer = draw(texts)
-    events += [wire.TextDelta(delta=delta, **R) for delta in answer]
-    return Run(
-        "query", tuple(events), wire.QueryResult("".join(answer), wire.Reasoning(text, tuple(grounds)))
-    )
+    said: list[wire.Message] = [wire.TextDelta(delta=delta, **R) for delta in answer]
+    if sure:
+        events = draw(with_probs(events, wire.ReasoningDelta))
+        said = draw(with_probs(said, wire.TextDelta))
+    reasoning = wire.Reasoning(text, tuple(grounds), probs_in(events, wire.ReasoningDelta))
+    events.append(wire.ReasoningDone(text=text, grounding=reasoning.grounding, probs=reasoning.probs, **R))
+    result = wire.RESULTS[skill]("".join(answer), reasoning, probs_in(said, wire.TextDelta))
+    return Run(skill, (*events, *said), result)
 
 
 @st.composite
 def searches(draw: st.DrawFn) -> Run:
     """A point or detect request; boxes may be announced by their centre."""
     places = draw(st.lists(st.tuples(pairs, pairs, st.booleans()), max_size=8))
+    sure = draw(st.booleans())
+    one = [draw(st.builds(wire.PlaceSpread, spread_of(), spread_of())) if sure else None for _ in places]
     if draw(st.booleans()):
-        points = tuple(wire.Point(*corner) for corner, _, _ in places)
-        found = [wire.PointEvent(index=n, x=p.x, y=p.y, **R) for n, p in enumerate(points)]
+        points = tuple(
+            wire.Point(*corner, spread) for (corner, _, _), spread in zip(places, one, strict=True)
+        )
+        found = [wire.PointEvent(index=n, x=p.x, y=p.y, spread=p.spread, **R) for n, p in enumerate(points)]
         return Run("point", (start("point"), *found), wire.PointResult(points, len(points)))
     events: list[wire.Message] = [start("detect")]
     boxes = []
-    for n, ((x0, y0), (x1, y1), announced) in enumerate(places):
-        box = wire.Box(min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))
+    for n, (((x0, y0), (x1, y1), announced), known) in enumerate(zip(places, one, strict=True)):
+        spread = wire.BoxSpread(known.x, known.y, known.y, known.x) if known else None
+        box = wire.Box(min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1), spread)
         boxes.append(box)
         if announced:
-            events.append(wire.BoxCenter(index=n, x=(x0 + x1) / 2, y=(y0 + y1) / 2, **R))
-        events.append(
-            wire.BoxEvent(index=n, x_min=box.x_min, y_min=box.y_min, x_max=box.x_max, y_max=box.y_max, **R)
-        )
+            events.append(wire.BoxCenter(index=n, x=(x0 + x1) / 2, y=(y0 + y1) / 2, spread=known, **R))
+        corners = {name: getattr(box, name) for name in ("x_min", "y_min", "x_max", "y_max")}
+        events.append(wire.BoxEvent(index=n, spread=spread, **corners, **R))
     return Run("detect", tuple(events), wire.DetectResult(tuple(boxes)))
 
 
-runs = st.one_of(queries(), searches())
+@st.composite
+def outlines(draw: st.DrawFn) -> Run:
+    """A segment request: a box, pieces of path (some of which are none), perhaps another path at the end."""
+    segments = ("M 0 0", " L 1 0.5", " C 0 0 1 1 0.5 0.5", " Z", " <x>")
+    pieces = draw(st.lists(st.sampled_from(segments), max_size=6))
+    one = draw(spread_of())
+    spread = draw(st.sampled_from((None, wire.BoxSpread(one, one, one, one))))
+    box = wire.Box(0.25, 0.25, 0.75, 0.5)
+    events: list[wire.Message] = [start("segment"), wire.MaskBox(bbox=box, spread=spread, **R)]
+    events += [wire.MaskDelta(delta=piece, **R) for piece in pieces]
+    coarse = "".join(pieces)
+    refined = draw(st.booleans())
+    known = replace(box, spread=spread)
+    path, final = ("M 0 0 L 1 0 L 1 1 Z", wire.Box(0.2, 0.2, 0.7, 0.5)) if refined else (coarse, known)
+    events.append(wire.MaskDone(path=path, bbox=final, coarse_path=coarse, coarse_bbox=known, **R))
+    return Run("segment", tuple(events), wire.SegmentResult(path, final, refined=refined))
+
+
+@st.composite
+def gazes(draw: st.DrawFn) -> Run:
+    """A gaze request with or without a target."""
+    target = wire.Point(*draw(pairs)) if draw(st.booleans()) else None
+    seen = [wire.GazeEvent(x=target.x, y=target.y, **R)] if target else []
+    return Run("gaze", (start("gaze"), *seen), wire.GazeResult(target))
+
+
+runs = st.one_of(queries(), searches(), outlines(), gazes())
+
+
+def places_of(result: wire.Result) -> list[object] | None:
+    """The places of a point, detect or gaze result; `None` for others."""
+    match result:
+        case wire.PointResult(points=found) | wire.DetectResult(objects=found):
+            return list(found)
+        case wire.GazeResult(gaze=target):
+            return [target] if target else []
+        case _:
+            return None
 
 
 def start(skill: str) -> wire.Message:
     return wire.RequestAccepted(model="sprite-2", skill=skill, position=2, **R)
 
 
-def fragments(run: Run) -> Fragments:
-    return Fragments(SIZE, run.skill, name="cup")
+def fragments(run: Run, form: str = CUP.format) -> Fragments:
+    return Fragments(SIZE, run.skill, name="cup", eye=CUP.eye, format=form)
 
 
+@UNHURRIED
 @given(runs)
 def test_the_stream_adds_up_to_the_final_render(new_page, run: Run) -> None:
     stream, page, final = fragments(run), new_page(), new_page()
     for event in (*run.events, run.done):
         page.apply(stream.feed(event))
-    slots = slots_of(run.result, VIEW, "cup")
+    slots = slots_of(run.result, VIEW, CUP)
     final.apply(Fragment(slot, "replace", html) for slot, html in slots.items())
     assert stream.result == run.result
     assert {slot: page.html(slot) for slot in slots} == {slot: final.html(slot) for slot in slots}
 
 
-@given(runs)
-def test_a_complete_stream_is_not_drawn_again_at_the_end(run: Run) -> None:
-    stream = fragments(run)
+@UNHURRIED
+@given(runs, st.sampled_from(("text", "json_object")))
+def test_a_complete_stream_is_not_drawn_again_at_the_end(run: Run, form: str) -> None:
+    stream = fragments(run, form)
     for event in run.events:
         stream.feed(event)
     changed = {fragment.slot for fragment in stream.feed(run.done)}
-    empty = run.result in (wire.PointResult((), 0), wire.DetectResult(()))
-    assert changed == {"status", "metrics"} | ({"answer"} if empty else set())
+    # An answer in JSON gets its structure, and what came of a search or an outline is said, only now.
+    structured = run.skill in ("query", "chat") and form == "json_object"
+    late = structured or run.skill == "segment" or places_of(run.result) == []
+    assert changed == {"status", "metrics"} | ({"answer"} if late else set())
 
 
+@UNHURRIED
 @given(runs, st.data())
 def test_everything_rebuilds_the_page_at_any_moment(new_page, run: Run, data: st.DataObject) -> None:
     stream, page = fragments(run), new_page()
@@ -126,31 +219,33 @@ def test_everything_rebuilds_the_page_at_any_moment(new_page, run: Run, data: st
     assert new_page().apply(stream.everything()).all() == page.all()
 
 
+@UNHURRIED
 @given(runs, st.data())
 def test_stopping_anywhere_leaves_a_page_of_complete_things(new_page, run: Run, data: st.DataObject) -> None:
     stream, page, final = fragments(run), new_page(), new_page()
     for event in run.events[: data.draw(st.integers(1, len(run.events)))]:
         page.apply(stream.feed(event))
     page.apply(stream.feed(wire.RequestCancelled(reason="client", metrics=METRICS, **R)))
-    kept = slots_of(stream.result, VIEW, "cup", finished=False)
+    kept = slots_of(stream.result, VIEW, CUP, finished=False)
     final.apply(Fragment(slot, "replace", html) for slot, html in kept.items())
     assert {slot: page.html(slot) for slot in kept} == {slot: final.html(slot) for slot in kept}
     assert page.text("status").startswith("Stopped ")
     assert page.text("metrics") == "ttft 84 ms · 112 tok/s · 61 tokens"
 
 
+@settings(UNHURRIED, max_examples=40)
 @given(runs, runs)
-@settings(max_examples=40)
 def test_the_terminal_event_has_the_last_word(new_page, streamed: Run, real: Run) -> None:
     real = replace(real, events=()) if real.skill == streamed.skill else streamed
     stream, page, final = fragments(streamed), new_page(), new_page()
     for event in (*streamed.events, real.done):
         page.apply(stream.feed(event))
-    slots = slots_of(real.result, VIEW, "cup")
+    slots = slots_of(real.result, VIEW, CUP)
     final.apply(Fragment(slot, "replace", html) for slot, html in slots.items())
     assert {slot: page.html(slot) for slot in slots} == {slot: final.html(slot) for slot in slots}
 
 
+@UNHURRIED
 @given(runs)
 def test_merging_changes_nothing_visible(new_page, run: Run) -> None:
     one, two = fragments(run), fragments(run)
@@ -159,129 +254,3 @@ def test_merging_changes_nothing_visible(new_page, run: Run) -> None:
     together = merged(fragment for event in events for fragment in two.feed(event))
     assert len(together) <= len(pieces)
     assert new_page().apply(together).all() == new_page().apply(pieces).all()
-
-
-def test_a_grounded_point_lights_up_before_its_words_are_complete(new_page) -> None:
-    stream, page = Fragments(SIZE, "query"), new_page()
-    page.apply(stream.feed(wire.ReasoningDelta(delta="I see ", **R)))
-    page.apply(stream.feed(wire.SpanOpen(index=0, start=6, **R)))
-    (mark,) = stream.feed(wire.SpanPoint(index=0, x=0.25, y=0.5, **R))
-    assert (mark.slot, mark.op, mark.key) == ("marks", "put", "g0.0")
-    assert 'class="mark point enter"' in mark.html
-    assert 'data-ground="g0"' in mark.html
-    assert 'transform="translate(250 375)"' in mark.html
-    page.apply([mark]).apply(stream.feed(wire.ReasoningDelta(delta="a cup", **R)))
-    assert 'data-ground="g0"' in page.html("reasoning")
-    assert page.text("reasoning") == "I see a cup"
-    page.apply(stream.feed(wire.SpanClose(index=0, end=11, points=((0.25, 0.5),), **R)))
-    assert page.text("reasoning") == "I see a cup1"
-    assert 'aria-label="a cup, mark 1, 1 place on the image"' in page.html("reasoning")
-
-
-def test_a_span_without_places_becomes_plain_text(new_page) -> None:
-    stream, page = Fragments(SIZE, "query"), new_page()
-    for event in (
-        wire.SpanOpen(index=0, start=0, **R),
-        wire.ReasoningDelta(delta="maybe", **R),
-        wire.SpanClose(index=0, end=5, points=(), **R),
-        wire.SpanOpen(index=1, start=5, **R),
-        wire.SpanPoint(index=1, x=0.1, y=0.1, **R),
-    ):
-        page.apply(stream.feed(event))
-    assert page.html("reasoning").startswith("<reasoning>maybe<span")
-    assert 'data-ground="g0"' in page.html("marks")
-
-
-def test_a_box_takes_the_place_of_its_centre(new_page) -> None:
-    stream, page = Fragments(SIZE, "detect", name="dog"), new_page()
-    page.apply(stream.feed(wire.BoxCenter(index=0, x=0.5, y=0.5, **R)))
-    assert "mark centre" in page.html("marks")
-    page.apply(stream.feed(wire.BoxEvent(index=0, x_min=0.4, y_min=0.4, x_max=0.6, y_max=0.6, **R)))
-    assert "mark centre" not in page.html("marks")
-    assert page.text("marks") == "dog 1"
-    assert page.text("answer") == "1 box"
-    assert page.text("status") == "1 box so far"
-    assert 'data-ground="b0"' in page.html("list")
-
-
-def test_status_follows_the_request(new_page) -> None:
-    stream, page = Fragments(SIZE, "query"), new_page()
-    seen = []
-    info = wire.ImageInfo(640, 480, 3)
-    for event in (
-        start("query"),
-        wire.RequestStarted(input_tokens=740, cached_tokens=0, image=info, **R),
-        wire.ReasoningDelta(delta="Hm", **R),
-        wire.ReasoningDelta(delta="m", **R),
-        wire.ReasoningDone(text="Hmm", grounding=(), **R),
-        wire.TextDelta(delta="One", **R),
-        Run("query", (), wire.QueryResult("One", wire.Reasoning("Hmm"))).done,
-    ):
-        new = [f for f in stream.feed(event) if f.slot == "status"]
-        page.apply(new)
-        seen += [page.text("status")] * len(new)
-    assert seen == ["Queued, 2 ahead", "Looking at the image", "Reasoning", "Answering", "Done"]
-    assert 'data-state="done"' in page.html("status")
-
-
-def test_failure_keeps_the_partial_answer(new_page) -> None:
-    stream, page = Fragments(SIZE, "caption"), new_page()
-    page.apply(stream.feed(wire.TextDelta(delta="A dog near the fence", **R)))
-    error = wire.ErrorInfo("The device ran out of memory.", "server_error", "not_enough_memory")
-    page.apply(stream.feed(wire.RequestFailed(error=error, **R)))
-    assert page.text("answer") == "A dog near the fence"
-    assert page.text("status") == "The device ran out of memory. It stopped after “A dog near the fence”."
-    assert 'data-state="failed"' in page.html("status")
-
-
-def test_engine_gone_closes_what_was_open(new_page) -> None:
-    stream, page = Fragments(SIZE, "query"), new_page()
-    for event in (
-        wire.SpanOpen(index=0, start=0, **R),
-        wire.SpanPoint(index=0, x=0.5, y=0.5, **R),
-        wire.ReasoningDelta(delta="a dog", **R),
-    ):
-        page.apply(stream.feed(event))
-    page.apply(stream.engine_gone())
-    assert page.text("status") == "The engine stopped after “a dog”. Restarting…"
-    assert page.text("reasoning") == "a dog1"
-
-
-def test_snapshot_stands_for_all_earlier_events(new_page) -> None:
-    state = {
-        "reasoning": {"text": "a cup", "grounding": [{"start_idx": 0, "end_idx": 5, "points": [[0.5, 0.5]]}]},
-        "text": "O",
-        "points": [],
-        "boxes": [],
-        "status": "running",
-    }
-    stream, page = Fragments(SIZE, "query"), new_page()
-    page.apply(stream.feed(wire.ReasoningDelta(delta="older", **R)))
-    page.apply(stream.feed(wire.RequestSnapshot(state=state, **R)))
-    page.apply(stream.feed(wire.TextDelta(delta="ne", **R)))
-    assert page.text("reasoning") == "a cup1"
-    assert page.text("answer") == "One"
-    assert 'data-ground="g0"' in page.html("marks")
-
-
-def test_nothing_found_is_said(new_page) -> None:
-    stream, page = Fragments(SIZE, "point", name="cat"), new_page()
-    page.apply(stream.feed(Run("point", (), wire.PointResult((), 0)).done))
-    assert page.text("answer") == "Nothing found"
-
-
-def test_json_contract() -> None:
-    fragment = Fragment("answer", "append", "a &lt; b")
-    assert fragment.to_json() == {"slot": "answer", "op": "append", "html": "a &lt; b", "key": ""}
-    assert {f.slot for f in Fragments(None, "query").everything()} == set(SLOTS)
-
-
-def test_messages_that_are_no_events_change_nothing() -> None:
-    assert Fragments(SIZE, "query").feed(wire.Hello()) == []
-
-
-def test_unknown_skill_and_misfitting_output_are_refused() -> None:
-    with pytest.raises(ValueError, match="Unknown skill 'dance'; one of query, caption"):
-        Fragments(SIZE, "dance")
-    with pytest.raises(wire.WireError, match="points"):
-        Fragments(SIZE, "point").feed(Run("point", (), wire.CaptionResult("x")).done)

@@ -12,11 +12,13 @@ from dreamscope.engine.wire import (
     Box,
     CaptionResult,
     DetectResult,
+    GazeResult,
     Ground,
     Point,
     PointResult,
     QueryResult,
     Reasoning,
+    SegmentResult,
 )
 from dreamscope.visualizers.overlay import data_uri, overlay
 
@@ -90,3 +92,20 @@ def test_nothing_outside_the_file_is_referred_to(image: str) -> None:
 def test_extreme_sizes(size: tuple[int, int]) -> None:
     result = DetectResult((Box(0, 0, 1, 1), Box(0.5, 0.5, 0.6, 0.6)))
     assert len(marks(overlay(result, size, name="line"))) == 2
+
+
+def test_a_mask_lies_in_its_box_and_carries_its_opacity_as_a_number() -> None:
+    result = SegmentResult("M 0 0 C 1 0 1 1 0 1 Z", Box(0.1, 0.2, 0.5, 0.6))
+    (mark,) = marks(overlay(result, (1000, 500), name="dog"))
+    (fill,) = [node for node in mark.iter(f"{SVG}path") if node.get("class") == "mask-fill"]
+    assert fill.get("d") == "M100 100C500 100 500 300 100 300Z"
+    assert (fill.get("fill-opacity"), fill.get("fill-rule")) == ("0.35", "nonzero")
+    assert mark.findtext(f".//{SVG}text") == "dog"
+
+
+def test_a_gaze_has_its_line_only_if_it_is_known_from_where() -> None:
+    result = GazeResult(Point(0.75, 0.25))
+    for eye, lines in ((None, 0), ((0.25, 0.5), 1)):
+        (mark,) = marks(overlay(result, (640, 480), eye=eye))
+        assert sum(node.get("class") == "gaze-line" for node in mark.iter(f"{SVG}path")) == lines
+    assert marks(overlay(GazeResult(), (640, 480), eye=(0.5, 0.5))) == []

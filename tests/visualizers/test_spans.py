@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from html import unescape
 from xml.etree import ElementTree
 
@@ -11,9 +12,15 @@ from hypothesis import strategies as st
 
 from dreamscope.engine.wire import Ground
 from dreamscope.visualizers.escape import clean
-from dreamscope.visualizers.spans import open_span, render
+from dreamscope.visualizers.prose import Prose
+from dreamscope.visualizers.spans import open_span
+from dreamscope.visualizers.spans import render as render_prose
 
 HERE = ((0.5, 0.5),)
+
+
+def render(text: str, grounding: Sequence[Ground]) -> str:
+    return render_prose(Prose(text), grounding)
 
 
 def grounds(html: str) -> dict[str, str]:

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from dreamscope.engine.wire import Box, DetectResult, ErrorInfo, Metrics, Point, PointResult
+from dreamscope.engine.wire import (
+    Box,
+    BoxSpread,
+    CaptionResult,
+    DetectResult,
+    ErrorInfo,
+    GazeResult,
+    Metrics,
+    PlaceSpread,
+    Point,
+    PointResult,
+    SegmentResult,
+    Spread,
+)
 from dreamscope.visualizers import words
 
 
@@ -77,3 +90,46 @@ def test_names_for_screen_readers() -> None:
     assert words.ground_name("a  dog", 2, 1) == "a dog, mark 2, 1 place on the image"
     assert words.ground_name("", 2, 3) == "Mark 2, 3 places on the image"
     assert words.box_place(Box(0.1, 0.2, 0.3, 0.6)) == "x 0.200, y 0.400 · 0.200 × 0.400"
+
+
+@pytest.mark.parametrize(
+    ("result", "text"),
+    [
+        (
+            SegmentResult("M 0 0 L 1 1", Box(0, 0, 1, 1)),
+            "1 outline. No refiner: this is the model's own outline.",
+        ),
+        (SegmentResult("M 0 0", Box(0, 0, 1, 1), refined=True), "1 outline. The model's outline, refined."),
+        (SegmentResult("", Box(0, 0, 1, 1)), "No outline: the model gave only a box."),
+        (SegmentResult("M 0 0 L 1 1"), "No outline: the model gave no box to draw one in."),
+        (SegmentResult(""), "Nothing found"),
+        (
+            SegmentResult("", Box(0, 0, 1, 1), parse_error="Unexpected SVG token 'x'"),
+            "No outline: what the model wrote is not a path. Unexpected SVG token 'x'.",
+        ),
+        (GazeResult(Point(0.25, 0.5)), "Looks at x 0.250, y 0.500"),
+        (GazeResult(), "Looks outside the image: there is no target in it"),
+        (CaptionResult("x"), ""),
+    ],
+)
+def test_what_was_found(result, text: str) -> None:
+    assert words.found(result, finished=True) == text
+
+
+def test_nothing_is_said_of_what_may_still_come() -> None:
+    assert words.found(GazeResult(), finished=False) == ""
+    assert words.found(SegmentResult("M 0 0 L 1 1", Box(0, 0, 1, 1)), finished=False) == ""
+
+
+def test_spreads_in_words() -> None:
+    one, two = Spread(0.5, (0.41, 0.43), (0.4, 0.5)), Spread(0.5, (0.1, 0.2), (0.0, 0.3))
+    assert words.spread_of(PlaceSpread(one, two)) == (
+        "68 % of the decoder's probability lies in x 0.410–0.430, y 0.100–0.200;"
+        " 95 % in x 0.400–0.500, y 0.000–0.300"
+    )
+    assert "width 0.100–0.200, height 0.410–0.430;" in words.spread_of(BoxSpread(one, two, two, one))
+
+
+def test_small_probabilities_are_not_called_nought() -> None:
+    assert words.probability(0.0004) == "Probability below 0.01"
+    assert words.probability(0.834) == "Probability 0.83"
