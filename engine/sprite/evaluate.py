@@ -1,4 +1,4 @@
-"""Score a model on freshly generated scenes: `python -m dreamscope.engine.sprite.evaluate [MODEL]`.
+"""Score models on freshly generated scenes: `python -m dreamscope.engine.sprite.evaluate [MODEL ...]`.
 
 The scenes come from a seed that training never uses; answers are decoded greedily by the skills and the loop
 of the engine. Every mark is printed with the number of cases behind it.
@@ -161,24 +161,34 @@ def _caption(answerer: Answerer, scene: Scene, scores: Scores) -> None:
         scores["caption names that are true"].add(len(said & set(scene.names)), len(said))
 
 
+def score_model(name: str, scenes: int, seed: int) -> tuple[Scores, list[str], Path]:
+    """Scores of a model id or directory, the marks it missed, and the file of its weights."""
+    spec = find_model(name)
+    model = load_model(spec, open_device("cpu", "float32", 1))
+    scores = evaluate(model, SPRITE_2, scenes, seed)  # all Sprites know one world
+    return scores, missed(scores, SEGMENT_MARKS if outlines(model) else MARKS), locate(spec).weights
+
+
 def main() -> None:
     """Print the table; exit 1 if a mark is missed."""
-    parser = argparse.ArgumentParser(description="Score a Sprite on new scenes.")
-    parser.add_argument("model", nargs="?", default="sprite-2", help="a model id or directory")
+    parser = argparse.ArgumentParser(description="Score Sprites on new scenes.")
+    parser.add_argument(
+        "models", nargs="*", default=["sprite-2", "sprite-3"], help="model ids or directories"
+    )
     parser.add_argument("--scenes", type=int, default=400)
     parser.add_argument("--seed", type=int, default=HELD_OUT_SEED)
-    parser.add_argument("--save", type=Path, help="also write the scores as JSON to this file")
+    parser.add_argument("--save", type=Path, help="also write the scores of a single model as JSON")
     arguments = parser.parse_args()
-    spec = find_model(arguments.model)
-    model = load_model(spec, open_device("cpu", "float32", 1))
-    marks = SEGMENT_MARKS if outlines(model) else MARKS
-    scores = evaluate(model, SPRITE_2, arguments.scenes, arguments.seed)  # both know one world
-    print(f"{spec.id}: {arguments.scenes} new scenes, seed {arguments.seed}\n\n{table(scores, marks)}")
+    if arguments.save and len(arguments.models) > 1:
+        parser.error("--save takes the scores of one model.")
+    columns, failures = {}, []
+    for name in arguments.models:
+        columns[name], marks_missed, weights = score_model(name, arguments.scenes, arguments.seed)
+        failures += [f"{name}: {failure}" for failure in marks_missed]
+    print(f"{arguments.scenes} new scenes, seed {arguments.seed}\n\n{table(columns, SEGMENT_MARKS)}")
     if arguments.save:
-        weights = locate(spec).weights
-        facts = record(scores, weights, arguments.scenes, arguments.seed)
+        facts = record(columns[arguments.models[0]], weights, arguments.scenes, arguments.seed)
         arguments.save.write_text(json.dumps(facts, indent=1) + "\n")
-    failures = missed(scores, marks)
     if failures:
         raise SystemExit("Missed: " + "; ".join(failures))
 

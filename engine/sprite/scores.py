@@ -53,14 +53,21 @@ class Scores:
         return self.tallies[name].share if name in self.tallies else None
 
 
-def table(scores: Scores, marks: Mapping[str, float] = MARKS) -> str:
-    """The scores as a Markdown table, with the marks beside them."""
-    rows = ["| quantity | score | cases | mark |", "| --- | --- | --- | --- |"]
-    for name, tally in sorted(scores.tallies.items()):
-        share = "–" if tally.share is None else f"{100 * tally.share:.1f} %"
-        mark = f"{100 * marks[name]:.0f} %" if name in marks else ""
-        rows.append(f"| {name} | {share} | {tally.cases:.0f} | {mark} |")
+def table(columns: Mapping[str, Scores], marks: Mapping[str, float]) -> str:
+    """Scores by model as a Markdown table, with the marks beside them; the cases stand in brackets."""
+    names = sorted({name for scores in columns.values() for name in scores.tallies})
+    rows = [f"| quantity | {' | '.join(columns)} | mark |", "| --- |" + " --- |" * (len(columns) + 1)]
+    for name in names:
+        cells = [_cell(scores, name) for scores in columns.values()]
+        rows.append(
+            f"| {name} | {' | '.join(cells)} | {f'{100 * marks[name]:.0f} %' if name in marks else ''} |"
+        )
     return "\n".join(rows)
+
+
+def _cell(scores: Scores, name: str) -> str:
+    share = scores.share(name)
+    return "–" if share is None else f"{100 * share:.1f} % ({scores[name].cases:.0f})"
 
 
 def missed(scores: Scores, marks: Mapping[str, float] = MARKS) -> list[str]:

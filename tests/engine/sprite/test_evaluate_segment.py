@@ -72,8 +72,10 @@ def test_marks_of_outlines_are_held_beside_the_others() -> None:
     assert missed(scores, SEGMENT_MARKS) == ["segment mIoU < 0.72"]
     scores["segment mIoU"].add(80, 100)
     assert missed(scores, SEGMENT_MARKS) == []
-    assert "| segment mIoU | 80.0 % | 100 | 72 % |" in table(scores, SEGMENT_MARKS)
-    assert "| segment mIoU | 80.0 % | 100 |  |" in table(scores)
+    columns = {"one": scores, "other": Scores()}
+    assert "| quantity | one | other | mark |" in table(columns, SEGMENT_MARKS)
+    assert "| segment mIoU | 80.0 % (100) | – | 72 % |" in table(columns, SEGMENT_MARKS)
+    assert "| segment mIoU | 80.0 % (100) | – |  |" in table(columns, MARKS)
 
 
 @pytest.mark.parametrize("outlining", [False, True])
