@@ -51,12 +51,12 @@ def device_scan(device: Device, size: int) -> Scan:
     """A scan of about `size` bytes of the device's memory."""
     rows = max(1, size // (_COLUMNS * ITEM_BYTES[device.dtype]))
     matrix, vector = device.zeros((rows, _COLUMNS)), device.zeros((_COLUMNS, 1))
+    device.synchronize(matrix, vector)
 
     def scan() -> float:
         device.synchronize()
         begun = time.perf_counter()
-        device.matmul(matrix, vector)
-        device.synchronize()
+        device.synchronize(device.matmul(matrix, vector))
         return rows * _COLUMNS * ITEM_BYTES[device.dtype] / (time.perf_counter() - begun)
 
     scan()

@@ -6,16 +6,15 @@ the first token is decided (so image and prompt are not in it) and stops when th
 tokens into text, and events, are not in it.
 
 GB/s = tokens/s x bytes that one token makes the model read: every weight of the decoder and the output
-layer once, one row of the embedding, and the keys and values of all positions so far (the mean over the
-round). 1 GB is 10^9 bytes. The limit is how fast plain memory can be read, measured in the same rounds:
-see bandwidth.py.
+layer once, but of a mixture only the active experts, in the form in which they are kept; one row of the
+embedding; and the keys and values of all positions so far (the mean over the round). 1 GB is 10^9 bytes.
+The limit is how fast plain memory can be read, measured in the same rounds: see bandwidth.py.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import math
 import sys
 import time
 from collections.abc import Sequence
@@ -28,8 +27,10 @@ from subject import Subject, build_parser, count, noise, run
 from dreamscope.engine import wire
 from dreamscope.engine.devices.base import ITEM_BYTES
 from dreamscope.engine.errors import ContextLengthExceeded
+from dreamscope.engine.models.base import Model
 from dreamscope.engine.models.kv_cache import KVCache
-from dreamscope.engine.models.moondream2.model import Moondream2
+from dreamscope.engine.models.moe import Moe
+from dreamscope.engine.models.text import TextBlock
 from dreamscope.engine.models.tokens import PromptItem, Text, Token
 from dreamscope.engine.runtime.generate import generate
 from dreamscope.engine.runtime.sampling import Sampler
@@ -81,7 +82,7 @@ def measure(subject: Subject, options: argparse.Namespace) -> dict[str, Any]:
     model, tokens = subject.model, options.tokens
     limits = _limits(subject, options.scan_mib)
     with model.device.inference():
-        prefix, prompt = _beginning(model)
+        prefix, prompt = beginning(model)
         filled = prefix.length + len(prompt)
         room = model.config.text.max_context - filled - 1
         if tokens > room:
@@ -98,7 +99,7 @@ def measure(subject: Subject, options: argparse.Namespace) -> dict[str, Any]:
                 ceilings[name].append(scan() / 1e9)
             speeds.append(tokens / decode(model, prefix, prompt, tokens))
     achieved = [speed * (weights + keys_and_values) / 1e9 for speed in speeds]
-    own = ceilings[_threads(subject.threads)] if _on_cpu(model) else next(iter(ceilings.values()))
+    own = ceilings[_own_limit(subject)]
     report = build_report(
         "decode",
         subject.describe(),
@@ -107,6 +108,7 @@ def measure(subject: Subject, options: argparse.Namespace) -> dict[str, Any]:
             "positions_before": filled,
             "weight_bytes_per_token": weights,
             "kv_bytes_per_token": round(keys_and_values),
+            "bytes_per_token": round(weights + keys_and_values),
         },
         [
             Series("decode", "tokens/s", speeds),
@@ -124,7 +126,7 @@ def measure(subject: Subject, options: argparse.Namespace) -> dict[str, Any]:
     return report
 
 
-def decode(model: Moondream2, prefix: KVCache, prompt: Sequence[PromptItem], tokens: int) -> float:
+def decode(model: Model, prefix: KVCache, prompt: Sequence[PromptItem], tokens: int) -> float:
     """Seconds from the first decided token to `tokens` tokens later."""
     cache = prefix.copy_of_prefix(prefix.length, prefix.length + len(prompt) + tokens)
     skill = Endless(tokens + 1, model.config.tokenizer.answer_id)
@@ -138,29 +140,37 @@ def decode(model: Moondream2, prefix: KVCache, prompt: Sequence[PromptItem], tok
     return seconds
 
 
-def weight_bytes(model: Moondream2) -> int:
-    """Bytes of the parameters that one token needs."""
+def weight_bytes(model: Model) -> int:
+    """Bytes of the parameters that one token needs, in the form in which they are kept."""
     text = model.weights.text
-    row = int(text.wte.shape[1])
-    numbers = _numbers(text.blocks) + _numbers(text.post_ln) + _numbers(text.lm_head) + row
-    return numbers * ITEM_BYTES[model.device.dtype]
+    row = int(text.wte.nbytes) // int(text.wte.shape[0])
+    return all_bytes((text.blocks, text.post_ln, text.lm_head)) - _inactive_bytes(text.blocks) + row
 
 
-def cache_bytes(cache: KVCache, model: Moondream2, positions: float) -> float:
+def cache_bytes(cache: KVCache, model: Model, positions: float) -> float:
     """Bytes of the keys and values of `positions` positions."""
     return cache.nbytes(ITEM_BYTES[model.device.dtype]) / cache.capacity * positions
 
 
-def _numbers(part: Any) -> int:
-    """How many numbers the arrays in a tree of dataclasses and lists hold."""
+def all_bytes(part: Any) -> int:
+    """Bytes of the arrays in a tree of dataclasses and lists."""
+    if hasattr(part, "nbytes"):  # an array, or packed matrices
+        return int(part.nbytes)
     if dataclasses.is_dataclass(part):
-        return sum(_numbers(getattr(part, field.name)) for field in dataclasses.fields(part))
+        return sum(all_bytes(getattr(part, field.name)) for field in dataclasses.fields(part))
     if isinstance(part, (list, tuple)):
-        return sum(_numbers(item) for item in part)
-    return 0 if part is None else math.prod(part.shape)
+        return sum(map(all_bytes, part))
+    return 0  # a setting, or a part that the family does not have
 
 
-def _beginning(model: Moondream2) -> tuple[KVCache, list[PromptItem]]:
+def _inactive_bytes(blocks: Sequence[TextBlock]) -> int:
+    """Bytes of the experts that one position does not use."""
+    mixtures = [block.mlp for block in blocks if isinstance(block.mlp, Moe)]
+    shares = ((moe.fc1.shape[0] - moe.active, moe.fc1.shape[0], (moe.fc1, moe.fc2)) for moe in mixtures)
+    return sum(all_bytes(stacks) * idle // experts for idle, experts, stacks in shares)
+
+
+def beginning(model: Model) -> tuple[KVCache, list[PromptItem]]:
     """A cached image, and the prompt of a question about it."""
     side = model.config.vision.crop_size
     prefix = model.new_cache(model.config.prefix_len)
@@ -172,16 +182,23 @@ def _beginning(model: Moondream2) -> tuple[KVCache, list[PromptItem]]:
 def _limits(subject: Subject, scan_mib: int | None) -> dict[str, Scan]:
     size = buffer_bytes() if scan_mib is None else scan_mib << 20
     if not _on_cpu(subject.model):
-        return {"matrix x vector": device_scan(subject.model.device, size)}
-    return {_threads(n): host_scan(size, n) for n in sorted({1, subject.threads, usable_cores()})}
+        return {_own_limit(subject): device_scan(subject.model.device, size)}
+    cores = usable_cores()
+    return {_threads(n): host_scan(size, n) for n in sorted({1, subject.threads or cores, cores})}
+
+
+def _own_limit(subject: Subject) -> str:
+    """The limit that the model runs into."""
+    return _threads(subject.threads or usable_cores()) if _on_cpu(subject.model) else "matrix x vector"
 
 
 def _threads(number: int) -> str:
     return f"{number} thread{'s' if number > 1 else ''}"
 
 
-def _on_cpu(model: Moondream2) -> bool:
-    return model.device.name == "cpu"
+def _on_cpu(model: Model) -> bool:
+    name = model.device.name
+    return name == "cpu" or (name.startswith("mlx") and sys.platform != "darwin")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

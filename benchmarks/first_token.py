@@ -23,7 +23,7 @@ from report import Series, build_report
 from subject import Subject, build_parser, noise, run
 
 from dreamscope.engine import wire
-from dreamscope.engine.models.moondream2.model import Moondream2
+from dreamscope.engine.models.base import Model
 from dreamscope.engine.runtime.engine import Engine, EngineRequest
 from dreamscope.engine.runtime.images import RawImage
 from dreamscope.engine.skills.base import Sampling, SkillRequest
@@ -86,7 +86,7 @@ def ask(engine: Engine, request_id: str, question: str, image: RawImage) -> wire
 
 
 def _round(
-    engine: Engine, model: Moondream2, width: int, height: int, index: int
+    engine: Engine, model: Model, width: int, height: int, index: int
 ) -> tuple[wire.Metrics, wire.Metrics]:
     """Both questions about image number `index`; checks that the first is new and the second is cached."""
     image = RawImage(noise(width, height, index), f"image {index}")

@@ -79,7 +79,7 @@ def table(report: Mapping[str, Any]) -> str:
     lines = [
         f"### {report['benchmark']}: {subject['model']}, {subject['dtype']} on {subject['device']}",
         "",
-        f"{here['processor']}, {here['cores']} cores, threads used {subject['threads']}, "
+        f"{here['processor']}, {here['cores']} cores, threads used {subject['threads'] or 'its own'}, "
         f"torch {here['torch']}, load before {_shown(subject['load_before'])}, "
         f"commit {_shown(report['commit'])}, {report['created']}",
         "",

@@ -18,13 +18,15 @@ from report import finish, load_average, usable_cores
 from dreamscope.engine.devices.base import Device
 from dreamscope.engine.devices.registry import DEVICES, DTYPES, open_device
 from dreamscope.engine.errors import DreamscopeError
+from dreamscope.engine.models.base import Model
 from dreamscope.engine.models.moondream2.config import Moondream2Config
-from dreamscope.engine.models.moondream2.model import Moondream2
+from dreamscope.engine.models.moondream3.config import Moondream3Config
 from dreamscope.engine.models.registry import DEFAULT_MODEL, find_model
 from dreamscope.engine.models.tokenizer import Tokenizer
 from dreamscope.engine.weights.load import load_model
 from dreamscope.engine.weights.random import byte_tokenizer, random_model
 
+FULL_SIZES = {"moondream2": "Moondream 2", "moondream3": "Moondream 3"}
 Measure = Callable[["Subject", argparse.Namespace], dict[str, Any]]
 
 
@@ -32,9 +34,10 @@ Measure = Callable[["Subject", argparse.Namespace], dict[str, Any]]
 class Subject:
     """A loaded model and where it computes."""
 
-    model: Moondream2
+    model: Model
     name: str
-    threads: int
+    threads: int | None
+    """`None` where the device chooses them itself."""
     load_before: float | None
     """Load of the machine before anything was measured."""
 
@@ -61,14 +64,17 @@ def build_parser(description: str, rounds: int) -> argparse.ArgumentParser:
     )
     which.add_argument(
         "--full-size",
-        action="store_true",
-        help="Moondream 2 with random weights: the speed of the real one without the download; "
-        "bfloat16 unless --dtype says otherwise, then about 5 GiB of memory",
+        nargs="?",
+        const="moondream2",
+        choices=tuple(FULL_SIZES),
+        help="a model with random weights, moondream2 if none is named: the speed of the real one without "
+        "the download; bfloat16 unless --dtype says otherwise, then about 5 GiB of memory, or 25 for "
+        "moondream3 (moondream3_size.py measures it quantised, in 10)",
     )
     parser.add_argument("--device", choices=DEVICES, default="auto", help="where to compute (%(default)s)")
     parser.add_argument("--dtype", choices=DTYPES, default="auto", help="number format (%(default)s)")
     parser.add_argument(
-        "--threads", type=count, default=usable_cores(), metavar="N", help="CPU threads (%(default)s)"
+        "--threads", type=count, metavar="N", help="CPU threads (all cores; MLX chooses by itself)"
     )
     parser.add_argument(
         "--rounds", type=count, default=rounds, metavar="N", help="samples of everything (%(default)s)"
@@ -95,20 +101,29 @@ def open_subject(options: argparse.Namespace) -> Subject:
     """Open the device and load the model. Raises `DreamscopeError`."""
     load = load_average()
     dtype = "bfloat16" if options.full_size and options.dtype == "auto" else options.dtype
-    device = open_device(options.device, dtype, options.threads)
+    threads = threads_of(options)
+    device = open_device(options.device, dtype, threads)
     if options.full_size:
-        return Subject(full_size(device), "Moondream 2 (random weights)", options.threads, load)
+        name = f"{FULL_SIZES[options.full_size]} (random weights)"
+        return Subject(full_size(options.full_size, device), name, threads, load)
     spec = find_model(options.model)
-    return Subject(load_model(spec, device), spec.name, options.threads, load)
+    return Subject(load_model(spec, device), spec.name, threads, load)
 
 
-def full_size(device: Device) -> Moondream2:
-    """Moondream 2 with random weights and a byte tokenizer. Raises `NotEnoughMemory`."""
+def threads_of(options: argparse.Namespace) -> int | None:
+    """As asked, else every core; MLX is not told."""
+    asked: int | None = options.threads
+    return asked or (None if options.device == "mlx" else usable_cores())
+
+
+def full_size(family: str, device: Device) -> Model:
+    """The published sizes with random weights and a byte tokenizer. Raises `NotEnoughMemory`."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "tokenizer.json"
         path.write_text(json.dumps(byte_tokenizer()), encoding="utf-8")
         tokenizer = Tokenizer.load(path)
-    return random_model(Moondream2Config(), device, tokenizer)
+    config = Moondream3Config() if family == "moondream3" else Moondream2Config()
+    return random_model(config, device, tokenizer)
 
 
 def noise(width: int, height: int, seed: int) -> NDArray[np.uint8]:

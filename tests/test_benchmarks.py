@@ -69,8 +69,13 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
         del sys.modules[name]
 
 
-def run(module: ModuleType, target: Path, *flags: str) -> dict[str, Any]:
-    assert module.main([*flags, "--threads", "1", "--rounds", "3", "--json", str(target)]) == 0
+ONE_THREAD = ("--threads", "1")
+
+
+def run(
+    module: ModuleType, target: Path, *flags: str, threads: tuple[str, ...] = ONE_THREAD
+) -> dict[str, Any]:
+    assert module.main([*flags, *threads, "--rounds", "3", "--json", str(target)]) == 0
     report = json.loads(target.read_text(encoding="utf-8"))
     assert set(report) == {
         "benchmark", "created", "commit", "subject", "machine", "settings", "series", "notes",
@@ -126,6 +131,28 @@ def test_decode_counts_the_bytes_that_a_token_reads(
     assert series["achieved / limit"]["samples"] == pytest.approx(shares, rel=1e-4)
     cores = report["machine"]["cores"]
     assert (f"memory read limit, {cores} threads" in series) is (cores > 1)
+
+
+def test_mlx_chooses_its_threads(bench: SimpleNamespace, checkpoint: Path, tmp_path: Path) -> None:
+    pytest.importorskip("mlx.core")
+    shared = ("--model", str(checkpoint), "--device", "mlx", "--dtype", "float32")
+    decode = run(bench.decode, tmp_path / "a.json", *shared, "--tokens", "5", "--scan-mib", "1", threads=())
+    first = run(bench.first_token, tmp_path / "b.json", *shared, "--image", "50x30", threads=())
+    for report in (decode, first):
+        assert report["subject"]["device"].startswith("mlx")
+        assert report["subject"]["threads"] is None
+        assert "threads used its own" in bench.report.table(report)
+    on_torch = run(
+        bench.decode, tmp_path / "c.json", "--model", str(checkpoint), "--tokens", "5", "--scan-mib", "1"
+    )
+    for bytes_read in ("weight_bytes_per_token", "kv_bytes_per_token"):
+        assert decode["settings"][bytes_read] == on_torch["settings"][bytes_read]
+
+
+def test_a_scan_of_device_memory_is_not_put_off(bench: SimpleNamespace) -> None:
+    pytest.importorskip("mlx.core")
+    size = 64 << 20
+    assert 0 < bench.bandwidth.device_scan(open_device("mlx", "float32"), size)() < 1e12
 
 
 @pytest.mark.parametrize(("cache", "said"), [(1 << 40, True), (16, False), (None, False)])

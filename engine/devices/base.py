@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -20,8 +21,36 @@ from numpy.typing import NDArray
 Array = Any
 DType = Literal["float32", "bfloat16", "float16"]
 Stored = Literal["F32", "F16", "BF16"]
+Quantised = Literal["int4", "fp8", "int4-linear"]
 
 ITEM_BYTES: dict[DType, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
+INT4_GROUP = 64
+"""Neighbours in a row of `Int4Matrices` that share a scale and a bias."""
+
+
+@dataclass(frozen=True, slots=True)
+class Int4Matrices:
+    """`w = scale * code + bias`: codes uint32 `[E, out, in / 8]`, the others `[E, out, in / 64]`.
+
+    A single matrix has no E, and groups of its own size. Eight four-bit codes to a number, the lowest bits
+    first. Scales and biases both as `stored` says, with bfloat16 as uint16 bit patterns.
+    """
+
+    codes: NDArray[np.uint32]
+    scales: NDArray[Any]
+    biases: NDArray[Any]
+    stored: Stored
+
+
+@dataclass(frozen=True, slots=True)
+class Fp8Matrices:
+    """`w = code * scale` row by row: 8-bit floats (e4m3fn) as uint8 `[E, out, in]`, float32 `[E, out]`."""
+
+    codes: NDArray[np.uint8]
+    scales: NDArray[np.float32]
+
+
+Matrices = Int4Matrices | Fp8Matrices
 
 
 class Device(Protocol):
@@ -30,6 +59,11 @@ class Device(Protocol):
     name: str
     """For people: `cpu`, `cuda (NVIDIA ...)`."""
     dtype: DType
+    keeps: frozenset[Quantised]
+    """Quantised forms that stay as they are here; a loader makes the others dense.
+
+    `int4` and `fp8` are experts, `int4-linear` is a matrix for `linear`.
+    """
 
     # ------------------------------------------------------------------------------------- in and out
 
@@ -38,6 +72,12 @@ class Device(Protocol):
 
         `raw` holds float32, float16, or bfloat16 as uint16 bit patterns. The data is copied.
         """
+
+    def experts(self, matrices: Matrices) -> Array:
+        """Quantised matrices of one of the forms in `keeps`, for `expert_linear` only. The data is copied."""
+
+    def packed_linear(self, matrix: Int4Matrices) -> Array:
+        """A quantised matrix `[out, in]`, for `linear` only, where `keeps` has `int4-linear`. Copied."""
 
     def array(self, values: NDArray[Any], exact: bool = False) -> Array:
         """Copy host values: floats in the compute dtype (float32 if `exact`), ints as indices, bools."""
@@ -74,7 +114,7 @@ class Device(Protocol):
     # ----------------------------------------------------------------------------------------- arithmetic
 
     def linear(self, x: Array, weight: Array, bias: Array) -> Array:
-        """`x @ weight^T + bias`, weight stored `[out, in]`."""
+        """`x @ weight^T + bias`, weight stored `[out, in]`: a parameter, or as `packed_linear` keeps it."""
 
     def matmul(self, a: Array, b: Array) -> Array:
         """Matrix product over the last two axes."""
@@ -100,8 +140,9 @@ class Device(Protocol):
     def expert_linear(self, x: Array, weight: Array, ids: Array) -> Array:
         """Row i through the matrices `ids[i]` of `weight` `[E, out, in]`: `[n, k, out]`.
 
-        `x` is `[n, 1, in]`, the same row for all of them, or `[n, k, in]`, one row for each. `ids` `[n, k]`
-        as `top_weights` gives them. Only the matrices that `ids` names are read.
+        `weight` is a parameter, or quantised matrices as `experts` keeps them. `x` is `[n, 1, in]`, the same
+        row for all of them, or `[n, k, in]`, one row for each. `ids` `[n, k]` as `top_weights` gives them.
+        Only the matrices that `ids` name are read.
         """
 
     def attention(self, q: Array, k: Array, v: Array, mask: Array | None) -> Array:
@@ -133,6 +174,12 @@ class Device(Protocol):
 
     def free_memory(self) -> int | None:
         """Bytes that a new model may use now, `None` if unknown."""
+
+    def submit(self, *results: Array) -> None:
+        """Start computing `results` with all that goes into them, and do not wait.
+
+        Changes no result. For a device that puts work off, before the host does something else.
+        """
 
     def synchronize(self, *results: Array) -> None:
         """Wait until everything submitted so far is done, and `results` with all that went into them.

@@ -16,11 +16,14 @@ def open_mlx(dtype: DType | None = None) -> Device:
     # MLX reads this at its first product. Otherwise newer chips round float32 factors to some ten bits.
     os.environ["MLX_ENABLE_TF32"] = "0"
     try:
-        from dreamscope.engine.devices.mlx_ops import MlxDevice, has_metal
+        from dreamscope.engine.devices.mlx_ops import MlxDevice, claim_memory, has_metal
     except ImportError as error:
         raise DeviceUnavailable(
             f"MLX cannot be used here: {error}. Install it with `pip install 'dreamscope[mlx]'` "
             "(macOS on Apple silicon, or Linux), or use --device cpu.",
             "device",
         ) from None
-    return MlxDevice(dtype or ("bfloat16" if has_metal() else "float32"))
+    if not has_metal():
+        return MlxDevice(dtype or "float32")
+    claim_memory()
+    return MlxDevice(dtype or "bfloat16")

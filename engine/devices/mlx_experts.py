@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import mlx.core as mx
 import numpy as np
+
+from dreamscope.engine.devices.mlx_packed import PackedMatrices
 
 SORT_FROM = 64
 """Products from which on it pays to bring those of one expert together."""
@@ -18,20 +22,26 @@ def top_weights(scores: mx.array, k: int) -> tuple[mx.array, mx.array]:
     return ids, mx.softmax(mx.take_along_axis(scores, ids, axis=-1), axis=-1)
 
 
-def expert_linear(x: mx.array, weight: mx.array, ids: mx.array) -> mx.array:
+def expert_linear(x: mx.array, weight: mx.array | PackedMatrices, ids: mx.array) -> mx.array:
     """`x` `[n, 1 or k, in]` through the matrices `ids` `[n, k]` of `weight` `[E, out, in]`: `[n, k, out]`."""
-    if weight.dtype != mx.float32 and mx.default_device().type == mx.cpu:
+    if isinstance(weight, PackedMatrices):
+        gather = weight.gathered
+    elif weight.dtype != mx.float32 and mx.default_device().type == mx.cpu:
         return _one_expert_at_a_time(x, weight, ids)
-    transposed = weight.swapaxes(-1, -2)
+    else:
+        gather = partial(_gathered, weight.swapaxes(-1, -2))
     if ids.size < SORT_FROM:
-        return mx.gather_mm(mx.expand_dims(x, 2), transposed, rhs_indices=ids).squeeze(2)
+        return gather(mx.expand_dims(x, 2), ids, False).squeeze(2)
     rows = _one_row_each(x, ids)
     flat = ids.flatten()
     order = mx.argsort(flat)
-    products = mx.gather_mm(
-        mx.expand_dims(rows[order], 1), transposed, rhs_indices=flat[order], sorted_indices=True
-    )
+    products = gather(mx.expand_dims(rows[order], 1), flat[order], True)
     return products.squeeze(1)[mx.argsort(order)].reshape(*ids.shape, weight.shape[1])
+
+
+def _gathered(transposed: mx.array, x: mx.array, ids: mx.array, in_order: bool) -> mx.array:
+    """`x` `[..., 1, in]` through the matrices `ids` `[...]` of `transposed` `[E, in, out]`."""
+    return mx.gather_mm(x, transposed, rhs_indices=ids, sorted_indices=in_order)
 
 
 def _one_expert_at_a_time(x: mx.array, weight: mx.array, ids: mx.array) -> mx.array:

@@ -1,7 +1,8 @@
 """The device operations in MLX.
 
-Arrays are lazy: an operation only notes what to do, and `numpy` or `synchronize` computes everything that
-its argument needs in one evaluation. A decode step reads one row of logits, so it is one evaluation.
+Arrays are lazy: an operation only notes what to do. `numpy` and `synchronize` compute everything that their
+argument needs and wait for it; `submit` starts that and does not wait. A decode step is one submission, of
+its last row, and one reading, of the logits of that row.
 
 Work that is still to be done belongs to the thread that noted it, because MLX keeps its streams per thread:
 results travel between threads only once they are computed. Weights and arrays made from host values carry
@@ -21,10 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dreamscope.engine.devices import mlx_experts
-from dreamscope.engine.devices.base import DType, Stored
+from dreamscope.engine.devices.base import DType, Int4Matrices, Matrices, Quantised, Stored
 from dreamscope.engine.devices.host_memory import free_host_memory
+from dreamscope.engine.devices.mlx_packed import PackedMatrices, pack
 
 LAYER_NORM_EPS = 1e-5
+CACHE_SHARE = 8
+"""Freed memory that MLX keeps for reuse is bounded by one part in so many of what the GPU may use."""
 MLX_DTYPES: dict[DType, mx.Dtype] = {
     "float32": mx.float32,
     "bfloat16": mx.bfloat16,
@@ -37,6 +41,17 @@ def has_metal() -> bool:
     return bool(mx.metal.is_available()) and mx.default_device().type == mx.gpu
 
 
+def claim_memory() -> None:
+    """Keep what the GPU works on resident, and bound what is kept of freed arrays.
+
+    A decode step needs buffers of ever new sizes, as the keys grow; without a bound they would all be kept
+    beside the weights, in the one memory that the GPU shares with every other program.
+    """
+    share = int(mx.device_info()["max_recommended_working_set_size"])
+    mx.set_wired_limit(share)
+    mx.set_cache_limit(share // CACHE_SHARE)
+
+
 class MlxDevice:
     """`Device` over MLX arrays; see `base.py` for what each operation means."""
 
@@ -44,6 +59,10 @@ class MlxDevice:
         self.name = f"mlx ({mx.device_info()['device_name']})"
         self.dtype: DType = dtype
         self._dtype = MLX_DTYPES[dtype]
+        # The published int4 linears are rounded to bfloat16 as they are made dense. Kept packed they are not:
+        # within what computing in 16 bits changes, but float32 is for the exact numbers.
+        linears: set[Quantised] = set() if dtype == "float32" else {"int4-linear"}
+        self.keeps: frozenset[Quantised] = frozenset({"int4", "fp8", *linears})
 
     def weight(self, raw: NDArray[Any], stored: Stored) -> mx.array:
         """Copy a stored parameter into the compute dtype, computed at once so that any thread may use it."""
@@ -53,6 +72,14 @@ class MlxDevice:
         weight = host.astype(self._dtype)
         mx.eval(weight)
         return weight
+
+    def experts(self, matrices: Matrices) -> mx.array | PackedMatrices:
+        """Copy the codes, computed at once so that any thread may use them."""
+        return pack(matrices, self._dtype, on_processor=not has_metal())
+
+    def packed_linear(self, matrix: Int4Matrices) -> mx.array | PackedMatrices:
+        """Copy the codes, computed at once so that any thread may use them."""
+        return pack(matrix, self._dtype, on_processor=not has_metal())
 
     def array(self, values: NDArray[Any], exact: bool = False) -> mx.array:
         """Copy host values; the conversion happens on the host."""
@@ -64,9 +91,9 @@ class MlxDevice:
         """Zeros in the compute dtype."""
         return mx.zeros(tuple(shape), self._dtype)
 
-    def numpy(self, x: mx.array) -> NDArray[np.float32]:
+    def numpy(self, x: mx.array | PackedMatrices) -> NDArray[np.float32]:
         """Compute `x` and all that it needs; host copy in float32."""
-        wide = x.astype(mx.float32)
+        wide = x.dense() if isinstance(x, PackedMatrices) else x.astype(mx.float32)
         mx.eval(wide)
         return np.array(wide)
 
@@ -98,8 +125,10 @@ class MlxDevice:
         buffer[:, :, start : start + rows.shape[2]] = rows
         return buffer
 
-    def linear(self, x: mx.array, weight: mx.array, bias: mx.array) -> mx.array:
+    def linear(self, x: mx.array, weight: mx.array | PackedMatrices, bias: mx.array) -> mx.array:
         """`x @ weight^T + bias`."""
+        if isinstance(weight, PackedMatrices):
+            return weight.product(x) + bias
         return mx.addmm(bias, x, weight.T)
 
     def matmul(self, a: mx.array, b: mx.array) -> mx.array:
@@ -130,7 +159,7 @@ class MlxDevice:
         ids, weights = mlx_experts.top_weights(self.widen(scores), k)
         return ids, self.narrow(weights)
 
-    def expert_linear(self, x: mx.array, weight: mx.array, ids: mx.array) -> mx.array:
+    def expert_linear(self, x: mx.array, weight: mx.array | PackedMatrices, ids: mx.array) -> mx.array:
         """Gathered products: no copy of any weight."""
         return mlx_experts.expert_linear(x, weight, ids)
 
@@ -171,7 +200,11 @@ class MlxDevice:
             bounds.append(max(0, share - mx.get_active_memory()))
         return min(bounds, default=None)
 
-    def synchronize(self, *results: mx.array) -> None:
+    def submit(self, *results: mx.array) -> None:
+        """Have MLX's own threads or the GPU compute `results`."""
+        mx.async_eval(*results)
+
+    def synchronize(self, *results: mx.array | PackedMatrices) -> None:
         """Compute `results` and wait for everything submitted."""
-        mx.eval(*results)
+        mx.eval(*(result for result in results if isinstance(result, mx.array)))  # the packed are computed
         mx.synchronize()

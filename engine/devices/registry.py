@@ -18,8 +18,8 @@ def open_device(name: str = "auto", dtype: str = "auto", threads: int | None = N
     """Open `auto` (a CUDA card if there is one, else the CPU), `cpu`, `cuda` or `mlx`.
 
     `dtype` `auto` is float32 on the CPU, bfloat16 on Metal, and on a card bfloat16 where it is native, else
-    float16. `threads` bounds the CPU threads of one PyTorch operation for the whole process. Raises
-    `DeviceUnavailable`.
+    float16. `threads` bounds the CPU threads of one PyTorch operation, now in this thread and later in those
+    that enter the device's `inference`. Raises `DeviceUnavailable`.
     """
     if name not in DEVICES:
         raise DeviceUnavailable(f"Unknown device {name!r}; one of {', '.join(DEVICES)}.", "device")
@@ -42,8 +42,13 @@ def open_device(name: str = "auto", dtype: str = "auto", threads: int | None = N
             "device",
         )
     if name == "cpu" or not has_card:
-        return CpuDevice(_resolved(dtype, "float32"))
+        return CpuDevice(_resolved(dtype, "float32"), threads)
     return CudaDevice(_resolved(dtype, "bfloat16" if torch.cuda.is_bf16_supported(False) else "float16"))
+
+
+def cpu_threads() -> int:
+    """How many CPU threads one PyTorch operation uses in this thread."""
+    return torch.get_num_threads()
 
 
 def _resolved(dtype: str, default: DType) -> DType:

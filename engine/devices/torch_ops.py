@@ -11,9 +11,12 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from dreamscope.engine.devices.base import DType, Stored
+from dreamscope.engine.devices import torch_experts
+from dreamscope.engine.devices.base import DType, Int4Matrices, Matrices, Quantised, Stored
 
 LAYER_NORM_EPS = 1e-5
+_PORTION = 1 << 24
+"""Bytes of a stored parameter that are copied at a time: what copying needs beside the result."""
 TORCH_DTYPES: dict[DType, torch.dtype] = {
     "float32": torch.float32,
     "bfloat16": torch.bfloat16,
@@ -24,6 +27,8 @@ TORCH_DTYPES: dict[DType, torch.dtype] = {
 class TorchDevice:
     """`Device` over torch tensors; see `base.py` for what each operation means."""
 
+    keeps: frozenset[Quantised] = frozenset(("int4", "fp8"))
+
     def __init__(self, name: str, dtype: DType, place: torch.device) -> None:
         self.name = name
         self.dtype: DType = dtype
@@ -32,10 +37,23 @@ class TorchDevice:
 
     def weight(self, raw: NDArray[Any], stored: Stored) -> torch.Tensor:
         """Copy a stored parameter into the compute dtype."""
-        host = torch.from_numpy(np.array(raw))  # own, writable memory: the source may be a read-only map
-        if stored == "BF16":
-            host = host.view(torch.bfloat16)
-        return host.to(self._place, self._dtype)
+        weight = torch.empty(raw.shape, dtype=self._dtype, device=self._place)
+        rows = max(1, _PORTION * len(raw) // max(1, raw.nbytes))
+        for first in range(0, len(raw), rows):
+            portion = np.array(
+                raw[first : first + rows]
+            )  # own, writable memory: `raw` may be a read-only map
+            host = torch.from_numpy(portion)
+            weight[first : first + rows] = host.view(torch.bfloat16) if stored == "BF16" else host
+        return weight
+
+    def experts(self, matrices: Matrices) -> torch_experts.Packed:
+        """Packed; made dense piece by piece when they are used."""
+        return torch_experts.pack_experts(matrices, self._place)
+
+    def packed_linear(self, matrix: Int4Matrices) -> torch.Tensor:
+        """Raises `ValueError`: linears are dense here."""
+        raise ValueError(f"{self.name} computes linears with dense matrices only.")
 
     def array(self, values: NDArray[Any], exact: bool = False) -> torch.Tensor:
         """Copy host values."""
@@ -48,8 +66,10 @@ class TorchDevice:
         """Zeros in the compute dtype."""
         return torch.zeros(tuple(shape), dtype=self._dtype, device=self._place)
 
-    def numpy(self, x: torch.Tensor) -> NDArray[np.float32]:
+    def numpy(self, x: torch.Tensor | torch_experts.Packed) -> NDArray[np.float32]:
         """Host copy in float32."""
+        if not isinstance(x, torch.Tensor):
+            x = torch.stack([x.dense(expert, slice(None)) for expert in range(x.shape[0])])
         host: NDArray[np.float32] = x.detach().float().cpu().numpy()
         return host
 
@@ -109,22 +129,11 @@ class TorchDevice:
         best, ids = scores.float().topk(k, dim=-1)
         return ids, best.softmax(-1).to(self._dtype)
 
-    def expert_linear(self, x: torch.Tensor, weight: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
-        """One product per expert in use, with all the rows that chose it: no copy of any weight."""
-        rows, k = ids.shape
-        flat = x.expand(rows, k, x.shape[2]).reshape(rows * k, x.shape[2])
-        chosen = ids.reshape(-1)
-        out = flat.new_empty((rows * k, weight.shape[1]))
-        if rows == 1:  # a decode step: every place has an expert of its own
-            for place, expert in enumerate(chosen.tolist()):
-                torch.mv(weight[expert], flat[place], out=out[place])
-        else:
-            order = chosen.argsort()
-            sizes = torch.bincount(chosen, minlength=weight.shape[0]).tolist()
-            for expert, places in enumerate(order.split(sizes)):
-                if len(places):
-                    out[places] = F.linear(flat[places], weight[expert])
-        return out.reshape(rows, k, weight.shape[1])
+    def expert_linear(
+        self, x: torch.Tensor, weight: torch.Tensor | torch_experts.Packed, ids: torch.Tensor
+    ) -> torch.Tensor:
+        """Over plain or packed matrices."""
+        return torch_experts.expert_linear(x, weight, ids)
 
     def attention(
         self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None
@@ -156,6 +165,9 @@ class TorchDevice:
     def free_memory(self) -> int | None:
         """Unknown here; each place knows its own."""
         return None
+
+    def submit(self, *results: torch.Tensor) -> None:
+        """Everything has begun, or is done, when an operation returns."""
 
     def synchronize(self, *results: torch.Tensor) -> None:
         """Nothing runs behind the caller's back on the CPU."""

@@ -135,9 +135,11 @@ class Model:
         return cut_crops(rgb, self.config.vision)
 
     def encode_image(self, crops: Crops) -> Array:
-        """Decoder rows `[grid * grid, D]` of an image."""
+        """Decoder rows `[grid * grid, D]` of an image, submitted before anybody prepares the prefill."""
         features = self.vision_features(crops.pixels)
-        return self.project(features[0], self.pooled(features, crops.tiling))
+        rows = self.project(features[0], self.pooled(features, crops.tiling))
+        self.device.submit(rows)
+        return rows
 
     def vision_features(self, pixels: NDArray[np.uint8]) -> Array:
         """Encoder output `[n, P, E]` of crops `[n, C, C, 3]`, each on its own."""
@@ -198,8 +200,10 @@ class Model:
         return self.hidden_states(self.device.concat((bos, rows), 0), cache, causal=False, adapter=adapter)
 
     def forward(self, embeds: Array, cache: KVCache, adapter: Adapter | None = None) -> Array:
-        """Append rows `[n, D]` causally; hidden `[D]` of the last position."""
-        return self.hidden_states(embeds, cache, adapter=adapter)[-1]
+        """Append rows `[n, D]` causally; hidden `[D]` of the last position, submitted."""
+        hidden = self.hidden_states(embeds, cache, adapter=adapter)[-1]
+        self.device.submit(hidden)
+        return hidden
 
     def hidden_states(
         self, embeds: Array, cache: KVCache, causal: bool = True, adapter: Adapter | None = None

@@ -97,6 +97,8 @@ class Rules:
     """Whether the id that ends a reasoning is a token of the budget."""
     gaze_as_point: bool = False
     """Whether gaze is asked for by pointing at it, the eye a reference, and not by a template of its own."""
+    images_anywhere: bool = False
+    """Whether a conversation may have several images, in any of its user messages."""
 
 
 @dataclass(frozen=True, slots=True)

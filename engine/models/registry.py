@@ -11,8 +11,8 @@ from types import MappingProxyType
 from dreamscope.engine import wire
 from dreamscope.engine.errors import ModelNotFound, NotImplementedYet
 
-SKILLS = ("query", "caption", "point", "detect", "gaze")
-SKILLS3 = ("query", "caption", "point", "detect", "segment", "gaze")
+SKILLS = ("query", "caption", "point", "detect", "gaze", "chat")
+SKILLS3 = ("query", "caption", "point", "detect", "segment", "gaze", "chat")
 FAMILY_SKILLS: Mapping[str, tuple[str, ...]] = MappingProxyType({"moondream2": SKILLS, "moondream3": SKILLS3})
 DEFAULT_MODEL = "sprite-2"
 
@@ -135,11 +135,6 @@ _SPECS = (
 )
 
 MODELS: Mapping[str, ModelSpec] = MappingProxyType({spec.id: spec for spec in _SPECS})
-
-
-def known_names() -> frozenset[str]:
-    """Every id and alias, in lower case."""
-    return frozenset(name.lower() for spec in _SPECS for name in (spec.id, *spec.aliases))
 
 
 def find_model(name: str) -> ModelSpec:

@@ -70,6 +70,26 @@ class Tokenizer:
         text: str = self._bpe.decode([index for index in ids if index >= CONTROL_IDS])
         return text
 
+    def token_bytes(self) -> list[bytes]:
+        """The bytes of every id; none for control ids, and for added tokens that are not spelt in bytes."""
+        byte_of = _byte_letters()
+        spelt = [b""] * self.vocab_size
+        for token, index in self._bpe.get_vocab().items():
+            if all(letter in byte_of for letter in token):
+                spelt[index] = bytes(byte_of[letter] for letter in token)
+        return spelt
+
+
+def _byte_letters() -> dict[str, int]:
+    """The letter that stands for each byte in a byte-level vocabulary.
+
+    Printable Latin-1 characters stand for themselves, the other bytes for the letters from U+0100 on.
+    """
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printable]
+    letters = {chr(byte): byte for byte in printable}
+    return letters | {chr(0x100 + place): byte for place, byte in enumerate(others)}
+
 
 def _vocabulary(data: Any, path: str | Path) -> dict[str, int]:
     """Token to id, over the model and the added tokens."""

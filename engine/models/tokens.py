@@ -2,15 +2,18 @@
 
 A prompt is a list of `PromptItem`: a plain `int` is a text token (a row of `text.wte`), a `Coord` or a
 `Size` is a number that the region model turns into an embedding. A decoded token is a `Text`, a `Coord`
-or a `Size`.
+or a `Size`. Where it was asked for, a decoded token also says how probable the model held it, or how the
+distribution over the bins lies; that is no part of what the token is.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+
+from dreamscope.engine.results import Spread
 
 CONTROL_IDS = 21  # ids 0..20 are control tokens and never stand for text
 
@@ -20,6 +23,7 @@ class Text:
     """A decoded text or control token."""
 
     id: int
+    probability: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +32,12 @@ class Coord:
 
     value: float
     bin: int | None = None
+    spread: Spread | None = field(default=None, compare=False)
 
     @classmethod
     def from_bin(cls, index: int, count: int = 1024) -> Coord:
         """What bin `index` stands for: a step of `1 / count`, in float32."""
-        return cls(float(np.float32(index) / np.float32(count)), index)
+        return cls(float(coord_values(np.array(index), count)), index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,7 @@ class Size:
     w: float
     h: float
     bins: tuple[int, int] | None = None
+    spreads: tuple[Spread, Spread] | None = field(default=None, compare=False)
 
     @classmethod
     def from_bins(cls, w: int, h: int, count: int = 1024) -> Size:
@@ -59,6 +65,11 @@ class Picture:
 
 Token = Text | Coord | Size
 PromptItem = int | Coord | Size
+
+
+def coord_values(bins: NDArray[np.integer], count: int = 1024) -> NDArray[np.float32]:
+    """`bin / count` in float32."""
+    return bins.astype(np.float32) / np.float32(count)
 
 
 def size_values(bins: NDArray[np.integer], count: int = 1024) -> NDArray[np.float32]:

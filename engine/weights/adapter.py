@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,9 @@ from dreamscope.engine.weights.safetensors_file import open_safetensors
 
 ADAPTER_SUFFIXES = (".safetensors", ".pt")
 Tensors = dict[str, tuple[NDArray[Any], Stored]]
+Facts = Mapping[str, tuple[tuple[int, ...], str]]
+"""Shape and stored form of every tensor of a file."""
+T = TypeVar("T")
 
 
 def load_adapter(path: Path, model: Model) -> Adapter:
@@ -40,7 +43,7 @@ def load_adapter(path: Path, model: Model) -> Adapter:
         # The client learns what is wrong with the file, not where this machine keeps it.
         reason = str(error).replace(str(path), path.name)
         raise AdapterInvalid(f"The adapter cannot be read: {reason}", "model") from None
-    problem = _problem(tensors, config)
+    problem = _problem({name: (raw.shape, stored) for name, (raw, stored) in tensors.items()}, config)
     if problem:
         raise AdapterInvalid(f"The adapter {path.name} does not fit this model: {problem}.", "model")
     device = model.device
@@ -63,6 +66,27 @@ def load_adapter(path: Path, model: Model) -> Adapter:
     return Adapter(digest, blocks, numbers * ITEM_BYTES[device.dtype])
 
 
+def read_facts(path: Path) -> Facts:
+    """What tells whether the file is an adapter of some model. Raises `AdapterInvalid` if it cannot be read.
+
+    Of a `.safetensors` file only the header is read.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return {key: (tensor.shape, tensor.stored) for key, tensor in open_safetensors(path).items()}
+        return {key: (raw.shape, stored) for key, (raw, stored) in _read(path).items()}
+    except (WeightsInvalid, WeightsNotFound, OSError) as error:
+        raise AdapterInvalid(f"The adapter cannot be read: {error}", "model") from None
+
+
+def fits(facts: Facts, config: ModelConfig) -> bool:
+    """Whether a file with these tensors is an adapter of such a model."""
+    try:
+        return _problem(_canonical(facts, config, Path()), config) is None
+    except WeightsInvalid:  # a tensor is there twice
+        return False
+
+
 def _read(path: Path) -> Tensors:
     """The tensors of a file. Raises `WeightsInvalid`, or `OSError` of the file system."""
     if path.suffix == ".safetensors":
@@ -76,9 +100,9 @@ def _read(path: Path) -> Tensors:
     raise WeightsInvalid(f"{path} must end in {' or '.join(ADAPTER_SUFFIXES)}.")
 
 
-def _canonical(raw: Tensors, config: ModelConfig, path: Path) -> Tensors:
+def _canonical(raw: Mapping[str, T], config: ModelConfig, path: Path) -> dict[str, T]:
     """The tensors by canonical name. Raises `WeightsInvalid` if one is there twice."""
-    tensors: Tensors = {}
+    tensors: dict[str, T] = {}
     for key, value in raw.items():
         if isinstance(config, Moondream3Config):
             name = moondream3.canonical_adapter_name(config, key)
@@ -92,12 +116,12 @@ def _canonical(raw: Tensors, config: ModelConfig, path: Path) -> Tensors:
     return tensors
 
 
-def _problem(tensors: Tensors, config: ModelConfig) -> str | None:
+def _problem(tensors: Facts, config: ModelConfig) -> str | None:
     """Why the tensors are no adapter of such a model; `None` if they are one."""
     for name, (_, stored) in tensors.items():
         if stored not in FLOATS:
             return f"{name} holds integers instead of floats"
-    shapes = {name: raw.shape for name, (raw, _) in tensors.items()}
+    shapes = {name: shape for name, (shape, _) in tensors.items()}
     if isinstance(config, Moondream3Config):
         return moondream3.problem_of(shapes, config)
     assert isinstance(config, Moondream2Config)

@@ -1,26 +1,24 @@
 """The forms in which a checkpoint may hold a parameter, and how each becomes an array on a device.
 
-Quantised forms are made dense on load. A stack of experts is made dense one expert after the other, so that
-loading needs little more memory than the result.
+What is quantised stays so where the device can compute with it. Quantised experts are in `experts.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
-from dreamscope.engine.devices.base import Array, Device, Stored
+from dreamscope.engine.devices.base import INT4_GROUP, ITEM_BYTES, Array, Device, Stored
+from dreamscope.engine.weights.experts import CODES, Fp8Experts, Int4Experts
 from dreamscope.engine.weights.quantize import Int4Tensor, int4_shapes
 from dreamscope.engine.weights.safetensors_file import StoredTensor
 
 FLOATS = ("F32", "F16", "BF16")
 _FP8 = ("F8_E4M3", "U8")
-MLX_GROUP = 64
-_CODES = 8  # four-bit codes in a uint32
 
 
 class Source(Protocol):
@@ -30,8 +28,14 @@ class Source(Protocol):
     def nbytes(self) -> int:
         """Size in the file."""
 
+    def nbytes_on(self, device: Device) -> int:
+        """Size once it is loaded."""
+
     def load(self, device: Device) -> Array:
-        """The whole parameter in the compute dtype."""
+        """The whole parameter, in the compute dtype unless the device keeps it quantised."""
+
+    def release(self) -> None:
+        """Forget what loading has read of the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +83,7 @@ def forms_of(name: str, shape: tuple[int, ...], quantisable: bool) -> list[Form]
         parts = {part: Part(s, ("U8",) if part.endswith(".packed") else FLOATS) for part, s in int4.items()}
         forms.append(Form(parts, lambda found: Int4Source(_int4(found, shape))))
     if len(shape) == 3 and ".mlp." in name:
-        forms += [_fp8_form(name, shape), _mlx_form(name, shape)]
+        forms += [_fp8_form(name, shape), _int4_form(name, shape)]
     stem, _, leaf = name.rpartition(".")
     if stem.endswith(".attn.tau") and leaf in ("wq", "wv"):
         joined = Part((2 * shape[0], shape[1]))
@@ -102,6 +106,10 @@ class DenseTensor:
         """Size in the file."""
         return self.found.tensor.nbytes
 
+    def nbytes_on(self, device: Device) -> int:
+        """In the compute dtype."""
+        return _dense_bytes(self.found.shape, device)
+
     def load(self, device: Device) -> Array:
         """As stored, the right way round."""
         tensor = self.found.tensor
@@ -109,6 +117,10 @@ class DenseTensor:
         if self.found.transposed:
             raw = np.ascontiguousarray(raw.T)
         return device.weight(raw, cast(Stored, tensor.stored))
+
+    def release(self) -> None:
+        """All of it."""
+        self.found.tensor.release()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +136,18 @@ class Rows:
         """Its share of the file."""
         return self.found.tensor.nbytes * self.count // self.found.shape[0]
 
+    def nbytes_on(self, device: Device) -> int:
+        """In the compute dtype."""
+        return _dense_bytes((self.count, *self.found.shape[1:]), device)
+
     def load(self, device: Device) -> Array:
         """These rows."""
         tensor = self.found.tensor
         return device.weight(tensor.read()[self.first : self.first + self.count], cast(Stored, tensor.stored))
+
+    def release(self) -> None:
+        """Of both parameters."""
+        self.found.tensor.release()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,78 +161,29 @@ class Int4Source:
         """Size in the file."""
         return self.tensor.nbytes
 
+    def nbytes_on(self, device: Device) -> int:
+        """Half a byte for each number and eight for each group, or dense."""
+        if self._stays_packed(device):
+            return self.tensor.packed.nbytes + 8 * self.tensor.scale.shape[0]
+        return _dense_bytes(self.tensor.shape, device)
+
     def load(self, device: Device) -> Array:
-        """The dense weight."""
+        """Packed, or dense."""
+        if self._stays_packed(device):
+            return device.packed_linear(self.tensor.matrices())
         return device.weight(*self.tensor.dense())
 
+    def _stays_packed(self, device: Device) -> bool:
+        return "int4-linear" in device.keeps and self.tensor.regroups
 
-@dataclass(frozen=True, slots=True)
-class Fp8Experts:
-    """`weight` `[E, out, in]` of 8-bit floats (e4m3fn), `scale` `[E, out]`: `w = fp8 * scale` row by row."""
-
-    weight: StoredTensor
-    scale: StoredTensor
-
-    @property
-    def nbytes(self) -> int:
-        """Size in the file."""
-        return self.weight.nbytes + self.scale.nbytes
-
-    def load(self, device: Device) -> Array:
-        """Dense, one expert after the other."""
-        codes, scale, table = self.weight.read(), self.scale.values(), e4m3_values()
-        experts = (table[expert] * rows[:, None] for expert, rows in zip(codes, scale, strict=True))
-        return _stacked(device, experts)
+    def release(self) -> None:
+        """All three tensors."""
+        for part in (self.tensor.packed, self.tensor.scale, self.tensor.zero_point):
+            part.release()
 
 
-@dataclass(frozen=True, slots=True)
-class MlxExperts:
-    """`w = scale * code + bias`: `codes` uint32 `[E, out, in / 8]`, the others `[E, out, in / 64]`.
-
-    Eight four-bit codes to a number, the lowest bits first.
-    """
-
-    codes: StoredTensor
-    scales: StoredTensor
-    biases: StoredTensor
-
-    @property
-    def nbytes(self) -> int:
-        """Size in the file."""
-        return self.codes.nbytes + self.scales.nbytes + self.biases.nbytes
-
-    def load(self, device: Device) -> Array:
-        """Dense, one expert after the other."""
-        codes, scales, biases = self.codes.read(), self.scales.values(), self.biases.values()
-        experts = (unpack_mlx(*parts) for parts in zip(codes, scales, biases, strict=True))
-        return _stacked(device, experts)
-
-
-def e4m3_values() -> NDArray[np.float32]:
-    """The value of every byte as an 8-bit float with 4 exponent bits and no infinities, `[256]`."""
-    code = np.arange(256)
-    exponent, fraction = (code >> 3) & 15, (code & 7).astype(np.float32)
-    normal = (1 + fraction / 8) * np.exp2(exponent.astype(np.float32) - 7)
-    values = np.where(exponent == 0, fraction / 8 * np.float32(2**-6), normal)
-    values[(code & 127) == 127] = np.nan
-    return np.where(code & 128, -values, values).astype(np.float32)
-
-
-def unpack_mlx(
-    codes: NDArray[np.uint32], scales: NDArray[np.float32], biases: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Codes `[out, in / 8]`, scales and biases `[out, in / 64]` to the dense `[out, in]`."""
-    shifts = np.arange(_CODES, dtype=np.uint32) * 4
-    each = ((codes[..., None] >> shifts) & 15).astype(np.float32)
-    groups = each.reshape(len(codes), -1, MLX_GROUP)
-    return (groups * scales[..., None] + biases[..., None]).reshape(len(codes), -1)
-
-
-def _stacked(device: Device, experts: Iterable[NDArray[np.float32]]) -> Array:
-    """Dense experts `[out, in]` as one parameter `[E, out, in]`, computed before it is used elsewhere."""
-    stack = device.concat([device.weight(expert[None], "F32") for expert in experts], 0)
-    device.synchronize(stack)
-    return stack
+def _dense_bytes(shape: tuple[int, ...], device: Device) -> int:
+    return math.prod(shape) * ITEM_BYTES[device.dtype]
 
 
 def _fp8_form(name: str, shape: tuple[int, ...]) -> Form:
@@ -220,11 +191,11 @@ def _fp8_form(name: str, shape: tuple[int, ...]) -> Form:
     return Form(parts, lambda found: Fp8Experts(found[0].tensor, found[1].tensor))
 
 
-def _mlx_form(name: str, shape: tuple[int, ...]) -> Form:
-    groups = (*shape[:2], shape[2] // MLX_GROUP)
+def _int4_form(name: str, shape: tuple[int, ...]) -> Form:
+    groups = (*shape[:2], shape[2] // INT4_GROUP)
     parts = {
-        f"{name}.q": Part((*shape[:2], shape[2] // _CODES), ("U32",)),
+        f"{name}.q": Part((*shape[:2], shape[2] // CODES), ("U32",)),
         f"{name}.scales": Part(groups),
         f"{name}.biases": Part(groups),
     }
-    return Form(parts, lambda found: MlxExperts(*(f.tensor for f in found)))
+    return Form(parts, lambda found: Int4Experts(*(f.tensor for f in found)))

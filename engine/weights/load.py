@@ -13,7 +13,7 @@ from dreamscope.engine.models.registry import ModelSpec, find_model
 from dreamscope.engine.models.tokenizer import MOONDREAM_MARKERS, Tokenizer
 from dreamscope.engine.weights.forms import FLOATS, Form, Found, Source, forms_of
 from dreamscope.engine.weights.hub import ModelFiles, locate
-from dreamscope.engine.weights.memory import check_memory, memory_need
+from dreamscope.engine.weights.memory import check_memory, fit_context, memory_need
 from dreamscope.engine.weights.progress import Progress, Report, silent
 from dreamscope.engine.weights.safetensors_file import StoredTensor, open_checkpoint
 
@@ -35,13 +35,18 @@ def load_files(files: ModelFiles, device: Device, report: Report = silent) -> Mo
     family = recognise(stored)
     names = {place.name for place in map(family.canonical_name, stored) if place is not None}
     config = family.fit(family.config.from_dict(files.config), names)
-    need = memory_need(config, device.dtype)
-    report(Progress("memory", f"The model needs {need} in {device.dtype} on {device.name}"))
-    check_memory(need, device)
     # The published prompts need the published vocabulary.
     real = config.tokenizer == family.config().tokenizer
     tokenizer = Tokenizer.load(files.tokenizer, MOONDREAM_MARKERS if real else None)
     found = arrange(stored, family, config, files.weights)
+    need = memory_need(config, device.dtype, sum(source.nbytes_on(device) for source in found.values()))
+    whole = need.context
+    config, need = fit_context(config, need, device)
+    report(Progress("memory", f"The model needs {need} in {device.dtype} on {device.name}"))
+    check_memory(need, device)
+    if need.context < whole:
+        short = f"Memory holds a context of {need.context:,} tokens; the model could take {whole:,}"
+        report(Progress("memory", short))
     total = sum(source.nbytes for source in found.values())
     done = 0
 
@@ -49,6 +54,7 @@ def load_files(files: ModelFiles, device: Device, report: Report = silent) -> Mo
         nonlocal done
         array = found[name].load(device)
         device.synchronize(array)  # what it was made of can go, and any thread may use it
+        found[name].release()
         done += found[name].nbytes
         report(Progress("read", f"Reading {files.weights.name}", done, total))
         return array

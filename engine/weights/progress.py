@@ -8,6 +8,7 @@ from typing import Literal, TextIO
 
 GIB = 1 << 30
 MIB = 1 << 20
+STEP = 0.01
 Stage = Literal["download", "memory", "read"]
 
 
@@ -26,6 +27,20 @@ Report = Callable[[Progress], None]
 
 def silent(progress: Progress) -> None:
     """Report to nobody."""
+
+
+def thinned(report: Report) -> Report:
+    """Passes on reports with a new message or `STEP` more done, which leaves about a hundred per file."""
+    last: tuple[str, float] | None = None
+
+    def thinned(progress: Progress) -> None:
+        nonlocal last
+        done = progress.done / progress.total if progress.total else 0.0
+        if last is None or progress.message != last[0] or done >= min(1.0, last[1] + STEP):
+            last = (progress.message, done)
+            report(progress)
+
+    return thinned
 
 
 def console(stream: TextIO) -> Report:

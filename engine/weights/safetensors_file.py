@@ -1,12 +1,13 @@
 """Reads a safetensors file lazily: the header now, each tensor when asked for.
 
-Only numpy, so that bfloat16 reaches every backend as bits; the file is memory-mapped, so a tensor costs
-memory only once it is copied.
+Only numpy, so that bfloat16 reaches every backend as bits. The file is memory-mapped: what is read takes
+memory until `release` gives it back, so a loader holds one tensor of the file beside what it made so far.
 """
 
 from __future__ import annotations
 
 import json
+import mmap
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,7 @@ class StoredTensor:
     shape: tuple[int, ...]
     begin: int
     end: int
-    data: NDArray[np.uint8]
+    file: mmap.mmap
     """The whole file, read only."""
 
     @property
@@ -50,7 +51,8 @@ class StoredTensor:
 
     def read(self) -> NDArray[Any]:
         """A read-only view in the stored form."""
-        return self.data[self.begin : self.end].view(STORED_DTYPES[self.stored]).reshape(self.shape)
+        count = int(np.prod(self.shape, dtype=np.int64))
+        return np.frombuffer(self.file, STORED_DTYPES[self.stored], count, self.begin).reshape(self.shape)
 
     def values(self) -> NDArray[np.float32]:
         """A copy as float32."""
@@ -58,6 +60,15 @@ class StoredTensor:
         if self.stored == "BF16":
             return (raw.astype(np.uint32) << 16).view(np.float32)
         return raw.astype(np.float32)
+
+    def release(self) -> None:
+        """Give the memory back that reading took; reading again reads the file again.
+
+        Where the system offers no way to, it reclaims that memory itself once it runs short.
+        """
+        if hasattr(self.file, "madvise"):
+            first = self.begin - self.begin % mmap.PAGESIZE
+            self.file.madvise(mmap.MADV_DONTNEED, first, self.end - first)
 
 
 def open_checkpoint(path: str | Path) -> dict[str, StoredTensor]:
@@ -109,12 +120,13 @@ def open_safetensors(path: str | Path) -> dict[str, StoredTensor]:
     length = file.stat().st_size
     if length < 8:
         raise WeightsInvalid(f"{file} is not a safetensors file: it has {length} bytes.")
-    data = np.memmap(file, np.uint8, mode="r")
-    (header_length,) = struct.unpack("<Q", data[:8].tobytes())
+    with file.open("rb") as opened:
+        data = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
+    (header_length,) = struct.unpack("<Q", data[:8])
     if header_length > min(_LONGEST_HEADER, length - 8):
         raise WeightsInvalid(f"{file} is not a safetensors file, or its download was cut short.")
     try:
-        header = json.loads(data[8 : 8 + header_length].tobytes())
+        header = json.loads(data[8 : 8 + header_length])
         entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
         return {
             name: _tensor(file, name, entry, 8 + header_length, data)
@@ -125,9 +137,7 @@ def open_safetensors(path: str | Path) -> dict[str, StoredTensor]:
         raise WeightsInvalid(f"{file} has a damaged header: {error!r}.") from None
 
 
-def _tensor(
-    file: Path, name: str, entry: dict[str, Any], offset: int, data: NDArray[np.uint8]
-) -> StoredTensor:
+def _tensor(file: Path, name: str, entry: dict[str, Any], offset: int, data: mmap.mmap) -> StoredTensor:
     shape = tuple(int(size) for size in entry["shape"])
     begin, end = (offset + int(position) for position in entry["data_offsets"])
     itemsize = STORED_DTYPES[entry["dtype"]].itemsize

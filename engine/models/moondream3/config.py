@@ -29,6 +29,7 @@ RULES = Rules(
     only_objects=True,
     counts_answer_marker=True,
     gaze_as_point=True,
+    images_anywhere=True,
 )
 _OTHER_SPELLINGS = {"n_experts": "num_experts", "n_experts_per_tok": "experts_per_token"}
 

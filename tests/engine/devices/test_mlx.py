@@ -121,10 +121,30 @@ def test_a_thread_may_end_before_its_results_are_used(mlx: Any) -> None:
 def test_the_default_dtype(mlx: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from dreamscope.engine.devices import mlx_ops
 
+    limits: dict[str, int] = {}
+    facts = {"device_name": "M", "max_recommended_working_set_size": 800}
+    monkeypatch.setattr(mlx, "device_info", lambda: facts)
+    monkeypatch.setattr(mlx, "set_wired_limit", lambda size: limits.update(wired=size))
+    monkeypatch.setattr(mlx, "set_cache_limit", lambda size: limits.update(cache=size))
     for metal, dtype in ((False, "float32"), (True, "bfloat16")):
+        assert not limits  # a processor's memory is nobody's to claim
         monkeypatch.setattr(mlx_ops, "has_metal", lambda metal=metal: metal)
         assert open_device("mlx").dtype == dtype
         assert open_device("mlx", "float16").dtype == "float16"
+    assert limits == {"wired": 800, "cache": 100}
+
+
+def test_what_is_submitted_is_computed_without_being_read(mlx: Any) -> None:
+    device = open_device("mlx", "float32")
+    source = device.array(np.ones((256, 256), np.float32))
+    before = mlx.get_active_memory()
+    product = device.matmul(source, source)
+    device.synchronize()
+    assert mlx.get_active_memory() == before  # nobody wanted it yet
+    device.submit(product)
+    device.synchronize()
+    assert mlx.get_active_memory() >= before + 4 * 256 * 256
+    assert device.numpy(product)[0, 0] == 256
 
 
 @pytest.mark.parametrize(

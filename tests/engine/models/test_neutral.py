@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import dreamscope.engine.models as models
-from dreamscope.engine.devices.base import Device
+from dreamscope.engine.devices.base import Device, Int4Matrices, Matrices
 from dreamscope.engine.models.moondream2.model import Moondream2
 from dreamscope.engine.models.tokens import Coord, Size
 from dreamscope.engine.weights.load import load_model
@@ -35,10 +35,17 @@ class NumpyDevice:
 
     name = "numpy"
     dtype = "float32"
+    keeps: frozenset[str] = frozenset()
 
     def weight(self, raw: np.ndarray, stored: str) -> np.ndarray:
         assert stored == "F16"
         return raw.astype(np.float64)
+
+    def experts(self, matrices: Matrices) -> np.ndarray:
+        raise AssertionError("a device that keeps no quantised form is handed none")
+
+    def packed_linear(self, matrix: Int4Matrices) -> np.ndarray:
+        raise AssertionError("a device that keeps no quantised form is handed none")
 
     def array(self, values: np.ndarray, exact: bool = False) -> np.ndarray:
         return values.astype(np.float64) if values.dtype.kind == "f" else values
@@ -122,6 +129,9 @@ class NumpyDevice:
 
     def free_memory(self) -> int | None:
         return None
+
+    def submit(self, *results: np.ndarray) -> None:
+        pass
 
     def synchronize(self, *results: np.ndarray) -> None:
         pass

@@ -1,111 +1,185 @@
 """Random small models against a plain forward written from the formulas, one loop per sum.
 
-Nothing of the model files is used here but their names, so a shared mistake is unlikely.
+Nothing of the model files is used here but their names, so a shared mistake is unlikely. The whole of
+Moondream 2; of Moondream 3 the image side, which is the same but for its pixels.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from safetensors.numpy import load_file
+from safetensors.torch import load_file
 
 from dreamscope.engine.devices.base import Device
+from dreamscope.engine.models.base import Model
+from dreamscope.engine.models.config import VisionConfig
+from dreamscope.engine.models.families import AnyConfig
 from dreamscope.engine.models.moondream2.config import Moondream2Config
+from dreamscope.engine.models.moondream3.config import Moondream3Config
+from dreamscope.engine.models.tokens import Coord, PromptItem, Size
 from dreamscope.engine.weights.load import load_model
 from dreamscope.engine.weights.random import write_random_checkpoint
+from dreamscope.engine.weights.random_shards import write_random_shards
 
 Tensors = dict[str, np.ndarray]
 
 
 @st.composite
-def configs(draw: st.DrawFn) -> Moondream2Config:
+def configs(draw: st.DrawFn) -> dict[str, Any]:
+    """What both families understand."""
     heads = draw(st.sampled_from([1, 2, 4]))
-    head_dim = draw(st.sampled_from([4, 8, 12]))
     margin = draw(st.integers(0, 2))
     grid = 2 * margin + draw(st.integers(1, 3))
     patch = draw(st.integers(1, 3))
     enc_heads = draw(st.integers(1, 3))
-    dim = heads * head_dim
-    return Moondream2Config.from_dict(
-        {
-            "text": {
-                "dim": dim,
-                "ff_dim": draw(st.integers(3, 20)),
-                "n_layers": draw(st.integers(1, 3)),
-                "vocab_size": 280,
-                "n_heads": heads,
-                "n_kv_heads": draw(st.sampled_from([k for k in (1, 2, 4) if heads % k == 0])),
-                "max_context": grid**2 + 20,
-            },
-            "vision": {
-                "enc_dim": enc_heads * draw(st.integers(2, 6)),
-                "enc_patch_size": patch,
-                "enc_n_layers": draw(st.integers(1, 2)),
-                "enc_ff_dim": draw(st.integers(2, 12)),
-                "enc_n_heads": enc_heads,
-                "proj_out_dim": dim,
-                "crop_size": grid * patch,
-                "overlap_margin": margin,
-                "max_crops": draw(st.integers(1, 12)),
-                "proj_inner_dim": draw(st.integers(2, 12)),
-            },
-            "region": {"dim": dim, "coord_feat_dim": 6, "size_feat_dim": 8, "inner_dim": 9},
-            "tokenizer": {"templates": {"query": {"prefix": [1, 40, 2], "suffix": [3]}}},
-        }
-    )
+    dim = heads * draw(st.sampled_from([4, 8, 12]))
+    return {
+        "text": {
+            "dim": dim,
+            "ff_dim": draw(st.integers(3, 20)),
+            "n_layers": draw(st.integers(1, 3)),
+            "vocab_size": 280,
+            "n_heads": heads,
+            "n_kv_heads": draw(st.sampled_from([k for k in (1, 2, 4) if heads % k == 0])),
+            "max_context": grid**2 + 20,
+        },
+        "vision": {
+            "enc_dim": enc_heads * draw(st.integers(2, 6)),
+            "enc_patch_size": patch,
+            "enc_n_layers": draw(st.integers(1, 2)),
+            "enc_ff_dim": draw(st.integers(2, 12)),
+            "enc_n_heads": enc_heads,
+            "proj_out_dim": dim,
+            "crop_size": grid * patch,
+            "overlap_margin": margin,
+            "max_crops": draw(st.integers(1, 12)),
+            "proj_inner_dim": draw(st.integers(2, 12)),
+        },
+        "region": {
+            "dim": dim,
+            "coord_feat_dim": 2 * draw(st.integers(1, 4)),
+            "size_feat_dim": 2 * draw(st.integers(1, 4)),
+            "coord_out_dim": draw(st.integers(2, 20)),
+            "size_out_dim": 2 * draw(st.integers(1, 10)),
+        },
+        "tokenizer": {"templates": {"query": {"prefix": [1, 40, 2], "suffix": [3]}}},
+    }
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    config=configs(),
-    height=st.integers(1, 40),
-    width=st.integers(1, 40),
-    prompt=st.lists(st.integers(21, 276), min_size=1, max_size=6),
-    seed=st.integers(0, 2**16),
-)
-def test_random_models(
-    device: Device,
-    tmp_path: Path,
-    config: Moondream2Config,
-    height: int,
-    width: int,
-    prompt: list[int],
-    seed: int,
-) -> None:
-    folder = write_random_checkpoint(config, tmp_path / "model", seed)
-    stored = load_file(folder / "model.safetensors")
-    w = {name.removeprefix("model."): tensor.astype(np.float64) for name, tensor in stored.items()}
+def load(
+    config: AnyConfig, folder: Path, device: Device, seed: int, sharded: bool
+) -> tuple[Model, dict[str, np.ndarray]]:
+    """The model of a random checkpoint, in one float16 file or in bfloat16 shards, and its tensors."""
+    if sharded:
+        write_random_shards(config, folder, shard_bytes=15_000, seed=seed)
+    else:
+        write_random_checkpoint(config, folder, seed)
+    stored = [load_file(file) for file in sorted(folder.glob("*.safetensors"))]
+    assert len(stored) > 1 or not sharded
     model = load_model(folder, device)
-    numpy = model.device.numpy
-    rgb = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    assert model.config == config
+    w = {name.removeprefix("model."): t.double().numpy() for part in stored for name, t in part.items()}
+    return model, w
 
-    crops = model.crop(rgb)
+
+sizes = st.tuples(st.integers(1, 40), st.integers(1, 40))
+numbers = st.lists(st.floats(0, 1, width=32), min_size=3, max_size=3)
+prompts = st.lists(st.integers(21, 276), min_size=1, max_size=6)
+seeds = st.integers(0, 2**16)
+quick = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@quick
+@given(groups=configs(), size=sizes, seed=seeds, third=st.booleans(), sharded=st.booleans())
+def test_images(
+    device: Device,
+    tmp_path_factory: pytest.TempPathFactory,
+    groups: dict[str, Any],
+    size: tuple[int, int],
+    seed: int,
+    third: bool,
+    sharded: bool,
+) -> None:
+    config: AnyConfig = Moondream2Config.from_dict(groups)
+    if third:
+        moe = {"num_experts": 2, "start_layer": 0, "experts_per_token": 1, "expert_inner_dim": 2}
+        config = Moondream3Config.from_dict(
+            {**groups, "text": {**groups["text"], "tau_attn": False, "moe": moe}}
+        )
+    model, w = load(config, tmp_path_factory.mktemp("model"), device, seed, sharded)
+    numpy = model.device.numpy
+    crops = model.crop(np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8))
     features = model.vision_features(crops.pixels)
-    slow_features = slow_vision(w, config, crops.pixels)
+    slow_features = slow_vision(
+        w, config.vision, crops.pixels, (lambda b: b / 127.5 - 1) if third else _rounded
+    )
     np.testing.assert_allclose(numpy(features), slow_features, atol=2e-4)
-    slow_pooled = slow_pool(slow_stitch(slow_features[1:], config, crops.tiling), config.vision.grid)
+    slow_pooled = slow_pool(slow_stitch(slow_features[1:], config.vision, crops.tiling), config.vision.grid)
     np.testing.assert_allclose(numpy(model.pooled(features, crops.tiling)), slow_pooled, atol=2e-4)
-    rows = model.encode_image(crops)
-    joined = np.concatenate((slow_features[0], slow_pooled), 1)
-    slow_rows = slow_mlp(w, "vision.proj_mlp", joined)
-    np.testing.assert_allclose(numpy(rows), slow_rows, atol=5e-4)
+    slow_rows = slow_mlp(w, "vision.proj_mlp", np.concatenate((slow_features[0], slow_pooled), 1))
+    np.testing.assert_allclose(numpy(model.encode_image(crops)), slow_rows, atol=5e-4)
+
+
+@quick
+@given(groups=configs(), prompt=prompts, place=numbers, seed=seeds, sharded=st.booleans())
+def test_text(
+    device: Device,
+    tmp_path_factory: pytest.TempPathFactory,
+    groups: dict[str, Any],
+    prompt: list[int],
+    place: list[float],
+    seed: int,
+    sharded: bool,
+) -> None:
+    inner = {"inner_dim": 9}
+    config = Moondream2Config.from_dict({**groups, "region": {**groups["region"], **inner}})
+    model, w = load(config, tmp_path_factory.mktemp("model"), device, seed, sharded)
+    numpy = model.device.numpy
+    rows = np.random.default_rng(seed).standard_normal((config.image_tokens, config.text.dim), np.float32)
+    x, width, height = place
+    items: list[PromptItem] = [*prompt, Coord(x), Size(width, height)]
 
     cache = model.new_cache()
-    hidden = [model.prefill_image(rows, cache), model.hidden_states(model.embed(prompt), cache)]
-    everything = np.concatenate((w["text.wte"][:1], slow_rows, w["text.wte"][prompt]))
-    slow_hidden = slow_text(w, config, everything, config.prefix_len)
-    np.testing.assert_allclose(np.concatenate([numpy(h) for h in hidden]), slow_hidden, atol=2e-3)
-    slow_logits = slow_linear(w, "text.lm_head", slow_norm(w, "text.post_ln", slow_hidden[-1:]))[0]
-    np.testing.assert_allclose(model.logits(hidden[1][-1]), slow_logits, atol=5e-3)
+    hidden = [numpy(model.prefill_image(model.device.array(rows), cache))]
+    hidden.append(numpy(model.hidden_states(model.embed(items), cache)))
+    for token in prompt:  # one at a time, as in decoding
+        last = model.forward(model.embed([token]), cache)
+        hidden.append(numpy(last)[None])
+    said = [*w["text.wte"][prompt], slow_place(w, "coord", [x]), slow_place(w, "size", [width, height])]
+    everything = np.concatenate((w["text.wte"][:1], rows, said, w["text.wte"][prompt]))
+    slow_hidden = slow_text(w, config, everything, config.prefix_len)  # all at once, nothing cached
+    np.testing.assert_allclose(np.concatenate(hidden), slow_hidden, atol=2e-3)
+
+    seen = slow_hidden[-1:]
+    slow_logits = slow_linear(w, "text.lm_head", slow_norm(w, "text.post_ln", seen))[0]
+    np.testing.assert_allclose(model.logits(last), slow_logits, atol=5e-3)
+    for slow, decoded in (
+        (slow_mlp(w, "region.coord_decoder", seen), model.coord_logits(last)),
+        (slow_mlp(w, "region.size_decoder", seen), model.size_logits(last)),
+    ):
+        np.testing.assert_allclose(decoded.ravel(), slow[0], atol=5e-3)
 
     alone = model.new_cache()
     causal = numpy(model.hidden_states(model.embed(prompt), alone))
     np.testing.assert_allclose(causal, slow_text(w, config, w["text.wte"][prompt], 0), atol=2e-3)
+
+
+def slow_place(w: Tensors, kind: str, values: list[float]) -> np.ndarray:
+    angles = [
+        2
+        * math.pi
+        * sum(value * row[j] for value, row in zip(values, w[f"region.{kind}_features"], strict=True))
+        for j in range(w[f"region.{kind}_features"].shape[1])
+    ]
+    features = np.array([*map(math.cos, angles), *map(math.sin, angles)])
+    return slow_linear(w, f"region.{kind}_encoder", features)
 
 
 def slow_linear(w: Tensors, name: str, x: np.ndarray) -> np.ndarray:
@@ -134,12 +208,13 @@ def slow_attention(q: np.ndarray, k: np.ndarray, v: np.ndarray, visible: Any) ->
     return out
 
 
-def slow_vision(w: Tensors, config: Moondream2Config, pixels: np.ndarray) -> np.ndarray:
-    v = config.vision
+def slow_vision(
+    w: Tensors, v: VisionConfig, pixels: np.ndarray, normalised: Callable[[int], float]
+) -> np.ndarray:
     p, grid, width = v.enc_patch_size, v.grid, v.enc_dim // v.enc_n_heads
     encoded = []
     for crop in pixels:
-        values = np.vectorize(_normalised)(crop)
+        values = np.vectorize(normalised, otypes=[float])(crop)
         patches = [
             np.concatenate([values[y * p : y * p + p, x * p : x * p + p, c].ravel() for c in range(3)])
             for y in range(grid)
@@ -162,7 +237,7 @@ def slow_vision(w: Tensors, config: Moondream2Config, pixels: np.ndarray) -> np.
     return np.array(encoded)
 
 
-def _normalised(byte: int) -> float:
+def _rounded(byte: int) -> float:
     value = _bfloat16(byte / 255)
     value = _bfloat16(value - 0.5)
     return _bfloat16(value / 0.5)
@@ -176,8 +251,8 @@ def _bfloat16(value: float) -> float:
     return math.ldexp(round(mantissa * 256), exponent - 8)
 
 
-def slow_stitch(local: np.ndarray, config: Moondream2Config, tiling: tuple[int, int]) -> np.ndarray:
-    grid, m = config.vision.grid, config.vision.overlap_margin
+def slow_stitch(local: np.ndarray, v: VisionConfig, tiling: tuple[int, int]) -> np.ndarray:
+    grid, m = v.grid, v.overlap_margin
     step = grid - 2 * m
     rows, cols = tiling
     picture = np.full((rows * step + 2 * m, cols * step + 2 * m, local.shape[-1]), np.nan)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dreamscope.engine.errors import WeightsInvalid
@@ -26,6 +26,7 @@ def tokenizer() -> Tokenizer:
 pieces = st.one_of(st.text(max_size=8), st.sampled_from(CONTROL_NAMES))
 
 
+@settings(deadline=None)
 @given(parts=st.lists(pieces, max_size=6))
 def test_user_text_comes_back_and_never_is_a_control_id(parts: list[str]) -> None:
     tokenizer = Tokenizer.load(GOLDEN)
@@ -45,6 +46,21 @@ def test_a_character_cut_in_half_is_a_replacement_character(tokenizer: Tokenizer
     ids = Tokenizer.load(GOLDEN).encode("猫")
     assert len(ids) > 1
     assert "\ufffd" in tokenizer.decode(ids[:1])
+
+
+@settings(deadline=None)
+@given(text=st.text())
+def test_the_bytes_of_the_tokens_are_the_bytes_of_the_text(text: str) -> None:
+    tokenizer = Tokenizer.load(GOLDEN)
+    spelt = tokenizer.token_bytes()
+    assert len(spelt) == tokenizer.vocab_size
+    assert b"".join(spelt[index] for index in tokenizer.encode(text)) == text.encode()
+
+
+def test_control_ids_have_no_bytes_and_every_byte_has_an_id(tokenizer: Tokenizer) -> None:
+    spelt = tokenizer.token_bytes()
+    assert spelt[:CONTROL_IDS] == [b""] * CONTROL_IDS
+    assert {bytes([byte]) for byte in range(256)} <= set(spelt)
 
 
 def _write(tmp_path: Path, data: object) -> Path:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,11 @@ from dreamscope.engine.devices.base import Device
 from dreamscope.engine.errors import WeightsInvalid, WeightsNotFound
 from dreamscope.engine.models.base import Model
 from dreamscope.engine.models.moondream3.config import Moondream3Config
-from dreamscope.engine.weights.forms import e4m3_values, unpack_mlx
+from dreamscope.engine.models.moondream3.weights import expected_shapes
+from dreamscope.engine.weights.experts import e4m3_values, unpack_int4
 from dreamscope.engine.weights.load import load_model
+from dreamscope.engine.weights.memory import memory_need
+from dreamscope.engine.weights.progress import Progress
 from dreamscope.engine.weights.random import write_random_checkpoint
 
 Tensors = dict[str, torch.Tensor]
@@ -58,6 +63,16 @@ def tensors(folder: Path) -> Tensors:
     }
 
 
+@pytest.fixture(params=[True, False], ids=["kept", "dense"])
+def either(request: pytest.FixtureRequest, device: Device) -> Device:
+    """A device that keeps quantised experts as they are, and one that does not."""
+    if request.param:
+        return device
+    plain = copy.copy(device)
+    plain.keeps = frozenset()
+    return plain
+
+
 def rewrite(folder: Path, tensors: Tensors) -> Path:
     save_file({key: value.contiguous() for key, value in tensors.items()}, folder / "model.safetensors")
     return folder
@@ -65,7 +80,20 @@ def rewrite(folder: Path, tensors: Tensors) -> Path:
 
 def experts(model: Model) -> list[np.ndarray]:
     mlp: Any = model.weights.text.blocks[1].mlp
-    return [model.device.numpy(mlp.fc1), model.device.numpy(mlp.fc2)]
+    return [matrices(model.device, stack) for stack in (mlp.fc1, mlp.fc2)]
+
+
+def matrices(device: Device, stack: Any) -> np.ndarray:
+    """What every expert makes of the unit vectors: its matrix, in whatever form it is kept."""
+    count, _, into = stack.shape
+    units = device.array(np.eye(into, dtype=np.float32)[:, None])
+    ids = device.array(np.tile(np.arange(count), (into, 1)))
+    return device.numpy(device.permute(device.expert_linear(units, stack, ids), (1, 2, 0)))
+
+
+def kept_bytes(model: Model) -> int:
+    mlp: Any = model.weights.text.blocks[1].mlp
+    return int(mlp.fc1.nbytes) + int(mlp.fc2.nbytes)
 
 
 def test_every_byte_as_an_8_bit_float() -> None:
@@ -74,7 +102,7 @@ def test_every_byte_as_an_8_bit_float() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.uint8])
-def test_fp8_experts(folder: Path, tensors: Tensors, device: Device, dtype: torch.dtype) -> None:
+def test_fp8_experts(folder: Path, tensors: Tensors, either: Device, dtype: torch.dtype) -> None:
     expected = []
     for key, weight, scale in ((FC1, "mlp.experts.weight", "up"), (FC2, "mlp.output_experts.weight", "down")):
         dense = tensors.pop(key)
@@ -83,11 +111,14 @@ def test_fp8_experts(folder: Path, tensors: Tensors, device: Device, dtype: torc
         tensors[f"{H}{weight}"] = codes.view(dtype)
         tensors[f"{H}moe_quant.{scale}_scale"] = scales
         expected.append((codes.float() * scales[..., None]).numpy())
-    for actual, wanted in zip(experts(load_model(rewrite(folder, tensors), device)), expected, strict=True):
-        np.testing.assert_array_equal(actual, wanted)
+    model = load_model(rewrite(folder, tensors), either)
+    for actual, wanted in zip(experts(model), expected, strict=True):
+        np.testing.assert_allclose(actual, wanted, atol=1e-6)
+    numbers = sum(wanted.size for wanted in expected)
+    assert (kept_bytes(model) < 2 * numbers) is ("fp8" in either.keeps)
 
 
-def test_four_bit_experts(folder: Path, tensors: Tensors, device: Device) -> None:
+def test_four_bit_experts(folder: Path, tensors: Tensors, either: Device) -> None:
     generator = torch.Generator().manual_seed(1)
     expected = []
     for key, name in ((FC1, "fc1"), (FC2, "fc2")):
@@ -101,13 +132,34 @@ def test_four_bit_experts(folder: Path, tensors: Tensors, device: Device) -> Non
         tensors[f"{stem}_scales"], tensors[f"{stem}_biases"] = scales, biases
         wide = [part.repeat_interleave(64, -1) for part in (scales, biases)]
         expected.append((codes * wide[0] + wide[1]).numpy())
-    for actual, wanted in zip(experts(load_model(rewrite(folder, tensors), device)), expected, strict=True):
+    model = load_model(rewrite(folder, tensors), either)
+    for actual, wanted in zip(experts(model), expected, strict=True):
         np.testing.assert_allclose(actual, wanted, atol=1e-6)
+    numbers = sum(wanted.size for wanted in expected)
+    assert (kept_bytes(model) < numbers) is ("int4" in either.keeps)
+
+
+def test_the_need_that_is_reported_counts_what_is_kept(
+    folder: Path, tensors: Tensors, config3: Moondream3Config, either: Device
+) -> None:
+    for key, name in ((FC1, "fc1"), (FC2, "fc2")):
+        shape = tensors.pop(key).shape
+        stem = f"text.blocks.1.mlp.{name}"
+        tensors[f"{stem}_q"] = torch.zeros((*shape[:2], shape[2] // 8), dtype=torch.uint32)
+        tensors[f"{stem}_scales"] = torch.ones((*shape[:2], shape[2] // 64))
+        tensors[f"{stem}_biases"] = torch.ones((*shape[:2], shape[2] // 64))
+    reports: list[Progress] = []
+    load_model(rewrite(folder, tensors), either, reports.append)
+    stacks = sum(math.prod(expected_shapes(config3)[key]) for key in (FC1, FC2))
+    # with float32 scales and biases, 4 + 64 / 64 bits a number
+    spared = 4 * stacks - 5 * stacks // 8 if "int4" in either.keeps else 0
+    dense = memory_need(config3, "float32")
+    assert str(memory_need(config3, "float32", dense.weights - spared)) in reports[0].message
 
 
 def test_the_lowest_bits_come_first() -> None:
     codes = np.array([[0x76543210] + [0] * 7], np.uint32)
-    dense = unpack_mlx(codes, np.array([[2.0]], np.float32), np.array([[-1.0]], np.float32))
+    dense = unpack_int4(codes, np.array([[2.0]], np.float32), np.array([[-1.0]], np.float32))
     np.testing.assert_array_equal(dense[0, :9], [-1, 1, 3, 5, 7, 9, 11, 13, -1])
 
 

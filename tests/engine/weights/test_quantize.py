@@ -11,11 +11,14 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from dreamscope.engine.devices.base import Device
+from dreamscope.engine.devices.registry import open_device
 from dreamscope.engine.errors import WeightsInvalid
+from dreamscope.engine.models.moondream2.config import Moondream2Config
 from dreamscope.engine.models.tokens import Coord
 from dreamscope.engine.weights.hub import ModelFiles
-from dreamscope.engine.weights.load import load_files
-from dreamscope.engine.weights.quantize import dequantise_int4, int4_shapes
+from dreamscope.engine.weights.load import load_files, load_model
+from dreamscope.engine.weights.quantize import dequantise_int4, int4_shapes, regroup
+from dreamscope.engine.weights.random import write_random_checkpoint
 
 Tensors = dict[str, np.ndarray]
 LINEARS = (
@@ -119,3 +122,62 @@ def test_what_does_not_fit_is_named(
     change(tensors)  # type: ignore[operator]
     with pytest.raises(WeightsInvalid, match=words):
         _load(checkpoint, tmp_path / "w.safetensors", tensors, cpu)
+
+
+def test_regrouped_codes_are_the_same_numbers_unrounded() -> None:
+    shape = (6, 256)
+    packed, scale, zero = _random(shape, 4)
+    matrices = regroup(packed, scale, zero, shape)
+    assert matrices.codes.shape == (6, 32)
+    assert matrices.scales.shape == matrices.biases.shape == (6, 2)
+    codes = np.stack([matrices.codes >> np.uint32(4 * place) & 15 for place in range(8)], -1).reshape(shape)
+    wide = [part.repeat(128, -1) for part in (matrices.scales, matrices.biases)]
+    rounded = dequantise_int4(packed, scale, zero, shape)
+    expected = (rounded.astype(np.uint32) << 16).view(np.float32)
+    np.testing.assert_allclose(codes * wide[0] + wide[1], expected, atol=float(scale.max()) / 16)
+    assert np.abs(codes * wide[0] + wide[1] - expected).max() > 0  # it is not rounded, and this can tell
+
+
+@pytest.fixture(scope="module")
+def wide_checkpoint(config: Moondream2Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All linears of the text blocks in int4. Rows are 128 long, which is a group, but those of `fc2` 56."""
+    data = config.to_dict()
+    data["text"].update(dim=128)
+    data["vision"].update(proj_out_dim=128)
+    data["region"].update(dim=128)
+    config = Moondream2Config.from_dict(data)
+    folder = write_random_checkpoint(config, tmp_path_factory.mktemp("wide"), seed=5)
+    tensors = load_file(folder / "model.safetensors")
+    for seed, key in enumerate(sorted(tensors)):
+        if ".blocks." in key and "text" in key and key.endswith("weight") and tensors[key].ndim == 2:
+            parts = _random(tensors.pop(key).shape, seed)
+            for part, values in zip(("packed", "scale", "zero_point"), parts, strict=True):
+                tensors[f"{key}.{part}"] = values
+    save_file(tensors, folder / "model.safetensors")
+    return folder
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_mlx_keeps_linears_packed_where_it_computes_in_16_bits(wide_checkpoint: Path, dtype: str) -> None:
+    pytest.importorskip("mlx.core")
+    device = open_device("mlx", dtype)
+    blocks = load_model(wide_checkpoint, device).weights.text.blocks
+    kept, dense = blocks[0].qkv.weight, blocks[0].mlp.fc2.weight  # type: ignore[union-attr]
+    item = 4 if dtype == "float32" else 2
+    assert dense.nbytes == 128 * 56 * item
+    count = int(np.prod(kept.shape))
+    assert kept.nbytes == (4 * count if dtype == "float32" else count // 2 + count // 128 * 8)
+
+
+def test_packed_linears_are_as_near_as_dense_ones_of_16_bits(wide_checkpoint: Path) -> None:
+    pytest.importorskip("mlx.core")
+
+    def run(name: str, dtype: str) -> np.ndarray:
+        model = load_model(wide_checkpoint, open_device(name, dtype))
+        hidden = model.forward(model.embed([0, 1, 50, Coord(0.3), 77, 12, 200]), model.new_cache())
+        return np.concatenate((model.logits(hidden), model.coord_logits(hidden)))
+
+    exact = run("cpu", "float32")
+    dense, packed = (np.abs(run(name, "bfloat16") - exact).max() for name in ("cpu", "mlx"))
+    assert 0 < packed < 3 * dense
+    assert packed < np.abs(exact).max() / 10
