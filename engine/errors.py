@@ -86,6 +86,12 @@ class ImageTooLarge(InvalidRequest):
     code = "image_too_large"
 
 
+class TooManyImages(InvalidRequest):
+    """More images than a request, or the model, can take."""
+
+    code = "too_many_images"
+
+
 class UnsupportedSkill(InvalidRequest):
     """The skill does not exist, or the model cannot do it."""
 

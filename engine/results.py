@@ -12,6 +12,9 @@ from dreamscope.engine.codec import WireError, from_json, to_json
 class Spread:
     """How the decoder's distribution over the bins of one number lies; nothing is estimated beyond it.
 
+    It says how the model divides its bets, not how often it is right. The chosen bin may lie outside of an
+    interval if the distribution has several peaks.
+
     `p`: probability of the chosen bin. `i68`, `i95`: from the lowest to the highest value between the 16th
     and 84th, the 2.5th and 97.5th percent of the probability, in fractions of the image.
     """
@@ -71,7 +74,9 @@ class Ground:
 
 Probs = tuple[tuple[int, float], ...]
 """For each text token how many code points it added to the text, and the probability that the model gave it:
-softmax of the logits as they are, before temperature, nucleus and masks."""
+softmax of the logits as they are, before temperature, nucleus and masks. Markers and numbers are no text and
+not listed. A delta lists the tokens whose last code point is in it or was handed out before; those that add
+none come with the next that does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,9 +51,14 @@ class AdapterId:
 class AdapterInfo:
     """One entry of the list; `nbytes` is the size of its file."""
 
-    id: str
+    key: AdapterId
     loaded: bool
     nbytes: int
+
+    @property
+    def id(self) -> str:
+        """As requests name it."""
+        return str(self.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +104,7 @@ class AdapterRegistry:
         with self._lock:
             loaded = set(self._loaded)
         found = ((key, _stamp(path)) for key, path in self._files())
-        return tuple(AdapterInfo(str(key), key in loaded, stamp.nbytes) for key, stamp in found if stamp)
+        return tuple(AdapterInfo(key, key in loaded, stamp.nbytes) for key, stamp in found if stamp)
 
     def find(self, adapter_id: AdapterId, param: str = "model") -> Path:
         """Its file. Raises `AdapterNotFound` naming those that exist."""
@@ -129,6 +134,7 @@ class AdapterRegistry:
 
         Raises `AdapterNotFound`, or `AdapterInvalid` saying what does not fit the model.
         """
+        self._drop_stale()
         adapter = self.peek(adapter_id)
         if adapter is None:
             path = self.find(adapter_id)
@@ -147,6 +153,15 @@ class AdapterRegistry:
         """Drop it from memory; true if it was there. A request that uses it keeps it until it ends."""
         with self._lock:
             return self._loaded.pop(adapter_id, None) is not None
+
+    def _drop_stale(self) -> None:
+        """Forget what is no longer as its file is, or has none any more."""
+        with self._lock:
+            loaded = dict(self._loaded)
+        for adapter_id, entry in loaded.items():
+            path = self._path(adapter_id)
+            if path is None or entry.stamp != _stamp(path):
+                self.unload(adapter_id)
 
     def _path(self, adapter_id: AdapterId) -> Path | None:
         if self._folder is None:

@@ -27,6 +27,7 @@ from dreamscope.engine.errors import (
     ShuttingDown,
 )
 from dreamscope.engine.models.base import Model
+from dreamscope.engine.models.tokens import Picture, PromptItem
 from dreamscope.engine.runtime import terminal
 from dreamscope.engine.runtime.adapters import AdapterRegistry
 from dreamscope.engine.runtime.image_cache import ImageCache, prefix_key
@@ -34,6 +35,8 @@ from dreamscope.engine.runtime.job import Deliver, EngineRequest, Job, View
 from dreamscope.engine.runtime.metrics import Counters, Timeline
 from dreamscope.engine.runtime.runner import Runner
 from dreamscope.engine.skills.base import UNADDRESSED
+from dreamscope.engine.skills.chat import ChatSkill
+from dreamscope.engine.skills.grammar import Grammars
 from dreamscope.engine.skills.registry import build_skill
 
 __all__ = ["Deliver", "Engine", "EngineRequest"]
@@ -70,6 +73,7 @@ class Engine:
         self._max_queue = max_queue
         self._clock = clock
         self._images = ImageCache(image_cache_bytes)
+        self._grammars = Grammars(model.tokenizer, model.config.tokenizer.eos_id)
         self._counters = Counters()
         self._adapters = AdapterRegistry() if adapters is None else adapters
         self._runner = Runner(model, self._images, self._adapters, self._counters, clock)
@@ -148,20 +152,29 @@ class Engine:
 
     def _new_job(self, request: EngineRequest, deliver: Deliver) -> Job:
         config = self._model.config
-        skill = build_skill(request.skill_request, config.tokenizer, self._model.tokenizer)
-        prompt = skill.opening()
-        if request.image is None:
+        asked = request.skill_request
+        skill = build_skill(asked, config.tokenizer, self._model.tokenizer, grammars=self._grammars)
+        images = [View(image) for image in request.images]
+        before = skill.before if isinstance(skill, ChatSkill) else []
+        prompt: list[PromptItem | Picture] = [*before, *skill.opening()]
+        if prompt[0] == Picture(0):
+            views, prompt = images[:1], prompt[1:]
+        else:
+            views = _views(request)
+        if not views:
             prompt.insert(0, config.tokenizer.bos_id)
-        length = len(prompt) + (0 if request.image is None else config.prefix_len)
+        pictures = sum(isinstance(item, Picture) for item in prompt)
+        length = len(prompt) + pictures * (config.image_tokens - 1) + (config.prefix_len if views else 0)
         if length >= config.text.max_context:
             raise ContextLengthExceeded(
                 f"The request takes {length:,} tokens, image included; the model's context has "
                 f"{config.text.max_context:,}, and the answer needs room too.",
-                "object" if request.skill_request.object else "question",
+                "object" if asked.object else "messages" if asked.messages else "question",
             )
         if request.adapter is not None:
             self._adapters.find(request.adapter)
-        return Job(request, skill, prompt, length, deliver, Timeline(self._clock()), _views(request))
+        submitted = self._clock() if request.accepted_at is None else request.accepted_at
+        return Job(request, skill, prompt, length, deliver, Timeline(submitted), views, images)
 
     # --------------------------------------------------------------------------------------- engine thread
 
@@ -183,7 +196,7 @@ class Engine:
         """The oldest waiting request that need not wait for crops."""
         self._cut_ahead()
         for job in self._waiting:
-            if all(view.settled or self._is_known(job, view) for view in job.views):
+            if all(view.settled or self._is_known(job, view) for view in job.sees):
                 return job
         return None
 
@@ -192,7 +205,7 @@ class Engine:
         wanted = job.request.adapter
         adapter = None if wanted is None else self._adapters.peek(wanted)
         loaded = wanted is None or adapter is not None
-        return loaded and prefix_key(view.image.digest, adapter) in self._images
+        return loaded and view in job.views and prefix_key(view.image.digest, adapter) in self._images
 
     def _take_in(self, wait: bool) -> None:
         """Apply the messages; with `wait`, block until there is one or a deadline passes."""
@@ -213,6 +226,9 @@ class Engine:
 
     def _admit(self, job: Job, ahead: int) -> None:
         request = job.request
+        self._waiting.append(job)
+        if request.accepted_at is not None:
+            return
         accepted = wire.RequestAccepted(
             request_id=UNADDRESSED,
             model=request.model or self._info.id,
@@ -221,7 +237,6 @@ class Engine:
             position=ahead,
         )
         job.send([accepted], self._clock())
-        self._waiting.append(job)
 
     def _cancel(self, request_id: str, reason: str) -> None:
         job = self._open.get(request_id)
@@ -240,7 +255,7 @@ class Engine:
     def _cut_ahead(self) -> None:
         """Have the images of the next requests cut into crops, each image once."""
         for view in [view for job in self._waiting[:CROP_AHEAD] for view in self._uncut(job)]:
-            same = (other for job in self._waiting for other in job.views)
+            same = (other for job in self._waiting for other in job.sees)
             shared = (other.crops for other in same if other.image.digest == view.image.digest)
             view.crops = next((crops for crops in shared if crops is not None), None)
             if view.crops is None:
@@ -248,7 +263,7 @@ class Engine:
                 view.crops.add_done_callback(lambda _: self._inbox.put(_wake))
 
     def _uncut(self, job: Job) -> list[View]:
-        return [view for view in job.views if view.crops is None and not self._is_known(job, view)]
+        return [view for view in job.sees if view.crops is None and not self._is_known(job, view)]
 
     # ------------------------------------------------------------------------------------------ one request
 
@@ -287,8 +302,8 @@ class Engine:
     def _leave_queue(self, job: Job, events: terminal.Events) -> None:
         """End a request that never started, and drop its crops unless another one waits for them."""
         self._waiting.remove(job)
-        needed = [view.crops for other in self._waiting for view in other.views]
-        for view in job.views:
+        needed = [view.crops for other in self._waiting for view in other.sees]
+        for view in job.sees:
             if view.crops is not None and view.crops not in needed:
                 view.crops.cancel()
         self._end(job, events)

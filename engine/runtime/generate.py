@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from dreamscope.engine.models.kv_cache import KVCache
 from dreamscope.engine.models.lora import Adapter
 from dreamscope.engine.models.tokens import Coord, PromptItem, Size, Text, Token
 from dreamscope.engine.runtime.sampling import Sampler
+from dreamscope.engine.runtime.spread import coord_spread, probability_of, size_spread
 from dreamscope.engine.skills.base import Outcome, Skill, Step
 
 
@@ -25,19 +27,21 @@ def generate(
     *,
     adapter: Adapter | None = None,
     mirrored: KVCache | None = None,
+    uncertainty: bool = False,
 ) -> Iterator[Outcome]:
     """Run `skill` to its end, one outcome per decided token.
 
     `cache` holds what comes before `prompt` (the image prefix, or nothing), with room for the prompt and
     `skill.max_feed` positions or for the whole context; `mirrored` is the same for the mirrored image, for
-    skills that look at it. The first outcome comes after the prefill. When the context is full the skill is
-    closed with "length". Abandoning the iterator is safe at any point.
+    skills that look at it. With `uncertainty` the skill is given probabilities and spreads. The first
+    outcome comes after the prefill. When the context is full the skill is closed with "length". Abandoning
+    the iterator is safe at any point.
     """
     context = model.config.text.max_context
     plain, prefix = cache, cache.length
     hidden = model.forward(model.embed(prompt), cache, adapter)
     while True:
-        outcome = skill.consume(decide(model, hidden, skill.step(), sampler))
+        outcome = skill.consume(decide(model, hidden, skill.step(), sampler, uncertainty))
         if outcome.feed and cache.length + len(outcome.feed) >= context:
             outcome = Outcome(outcome.events + skill.close("length"))
         yield outcome
@@ -54,17 +58,24 @@ def generate(
             hidden = model.forward(model.embed(outcome.feed), cache, adapter)
 
 
-def decide(model: Model, hidden: Array, step: Step, sampler: Sampler) -> Token:
-    """The token of `step`, read from `hidden` `[D]`."""
+def decide(model: Model, hidden: Array, step: Step, sampler: Sampler, uncertainty: bool = False) -> Token:
+    """The token of `step`, read from `hidden` `[D]`; with `uncertainty`, with its probability or spread."""
     if step.kind == "text":
-        return Text(sampler.pick(model.logits(hidden), step))
+        logits = model.logits(hidden)
+        index = sampler.pick(logits, step)
+        return Text(index, probability_of(logits, index) if uncertainty else None)
     drawn = model.config.tokenizer.rules.samples_numbers
     if step.kind == "coord":
-        index = _bin(model.coord_logits(hidden), step, sampler, drawn)
-        return Coord.from_bin(index, model.config.region.coord_steps)
+        logits, steps = model.coord_logits(hidden), model.config.region.coord_steps
+        index = _bin(logits, step, sampler, drawn)
+        coord = Coord.from_bin(index, steps)
+        return replace(coord, spread=coord_spread(logits, index, steps)) if uncertainty else coord
     sizes = model.size_logits(hidden)
     width, height = (_bin(axis, step, sampler, drawn) for axis in sizes)
-    return Size.from_bins(width, height, sizes.shape[1])
+    size = Size.from_bins(width, height, sizes.shape[1])
+    if not uncertainty:
+        return size
+    return replace(size, spreads=(size_spread(sizes[0], width), size_spread(sizes[1], height)))
 
 
 def _bin(logits: NDArray[np.float32], step: Step, sampler: Sampler, drawn: bool) -> int:

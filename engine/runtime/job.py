@@ -10,7 +10,7 @@ from typing import Any
 
 from dreamscope.engine import wire
 from dreamscope.engine.models.crops import Crops
-from dreamscope.engine.models.tokens import PromptItem
+from dreamscope.engine.models.tokens import Picture, PromptItem
 from dreamscope.engine.runtime.adapters import AdapterId
 from dreamscope.engine.runtime.images import RawImage
 from dreamscope.engine.runtime.metrics import Timeline, milliseconds
@@ -23,15 +23,21 @@ Deliver = Callable[[list[wire.Message]], None]
 
 @dataclass(frozen=True, slots=True)
 class EngineRequest:
-    """What the server asks of the engine. `deadline` is a moment of `time.monotonic`, in seconds."""
+    """What the server asks of the engine. Moments are those of `time.monotonic`, in seconds.
+
+    `accepted_at`: when the server itself has told `request.accepted`, which the engine then leaves out.
+    """
 
     request_id: str
     skill_request: SkillRequest
     image: RawImage | None = None
+    images: tuple[RawImage, ...] = ()
+    """Those of a conversation, in order, in place of `image`."""
     deadline: float | None = None
     tag: Any = None
     model: str = ""
     adapter: AdapterId | None = None
+    accepted_at: float | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -53,16 +59,28 @@ class Job:
 
     request: EngineRequest
     skill: Skill
-    prompt: list[PromptItem]
-    """Everything after the image prefix; without an image, everything."""
+    prompt: list[PromptItem | Picture]
+    """Everything after the image prefix; without an image to begin with, everything."""
     input_tokens: int
     deliver: Deliver
     times: Timeline
     views: list[View]
-    """The image and, for skills that want it, the mirrored image; none for a request without an image."""
+    """The images that a prefix is made of: the one that the prompt begins with, and the mirrored one for
+    skills that want it.
+    """
+    images: list[View] = field(default_factory=list)
+    """The images of a conversation by index; the first may be in `views` as well."""
     cached_tokens: int = 0
     cancel_reason: str | None = None
-    _seq: int = field(default=0, init=False)
+    _seq: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._seq = 0 if self.request.accepted_at is None else 1
+
+    @property
+    def sees(self) -> list[View]:
+        """Every image of the request, once."""
+        return [*self.views, *(view for view in self.images if view not in self.views)]
 
     def expired(self, now: float) -> bool:
         """Whether the deadline has passed."""

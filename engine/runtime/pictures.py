@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 
 from dreamscope.engine.devices.base import Array
@@ -15,14 +15,15 @@ from dreamscope.engine.models.tokens import Picture, PromptItem
 def prefill_pictures(
     model: Model,
     items: Sequence[PromptItem | Picture],
-    rows: Sequence[Array],
+    rows: Callable[[int], Array],
     cache: KVCache,
     adapter: Adapter | None = None,
 ) -> list[PromptItem]:
-    """Fill an empty `cache` up to and with the last image; returns the text that is left to be fed.
+    """Fill `cache` up to and with the last image; returns the text that is left to be fed.
 
-    `rows`: the decoder rows `[P, D]` of every image. An image sees itself both ways and all that is before
-    it; one directly after BOS sees BOS both ways too. Raises `ValueError` if the cache has no room.
+    `rows(index)` gives the decoder rows `[P, D]` of an image and is called once for each, in order. An image
+    sees itself both ways and all that is before it; one directly after BOS sees BOS both ways too. Raises
+    `ValueError` if the cache has no room.
     """
     text: list[PromptItem] = []
     for is_picture, group in groupby(items, lambda item: isinstance(item, Picture)):
@@ -32,10 +33,10 @@ def prefill_pictures(
         for picture in group:
             assert isinstance(picture, Picture)
             if cache.length == 0 and text == [model.config.tokenizer.bos_id]:
-                model.prefill_image(rows[picture.index], cache, adapter)
+                model.prefill_image(rows(picture.index), cache, adapter)
             else:
                 if text:
                     model.hidden_states(model.embed(text), cache, adapter=adapter)
-                model.hidden_states(rows[picture.index], cache, causal=False, adapter=adapter)
+                model.hidden_states(rows(picture.index), cache, causal=False, adapter=adapter)
             text = []
     return text

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from dreamscope.engine import wire
-from dreamscope.engine.devices.base import ITEM_BYTES
+from dreamscope.engine.devices.base import ITEM_BYTES, Array
 from dreamscope.engine.models.base import Model
 from dreamscope.engine.models.crops import Crops
 from dreamscope.engine.models.kv_cache import KVCache
@@ -15,6 +16,7 @@ from dreamscope.engine.runtime.generate import generate
 from dreamscope.engine.runtime.image_cache import EncodedImage, ImageCache, prefix_key
 from dreamscope.engine.runtime.job import Job, View
 from dreamscope.engine.runtime.metrics import Counters
+from dreamscope.engine.runtime.pictures import prefill_pictures
 from dreamscope.engine.runtime.sampling import Sampler
 from dreamscope.engine.skills.base import UNADDRESSED
 
@@ -46,9 +48,19 @@ class Runner:
         adapter = None if wanted is None else self._adapters.get(wanted)
         cache, *others = self._prefixes(job, adapter, checkpoint)
         mirrored = others[0] if others else None
-        sampler = Sampler(job.request.skill_request.sampling)
+        prompt = prefill_pictures(
+            self._model, job.prompt, partial(self._rows, job, checkpoint), cache, adapter
+        )
+        asked = job.request.skill_request
         for outcome in generate(
-            self._model, job.skill, cache, job.prompt, sampler, adapter=adapter, mirrored=mirrored
+            self._model,
+            job.skill,
+            cache,
+            prompt,
+            Sampler(asked.sampling),
+            adapter=adapter,
+            mirrored=mirrored,
+            uncertainty=asked.uncertainty,
         ):
             now = self._clock()
             if job.times.first_token is None:
@@ -70,7 +82,7 @@ class Runner:
         held = [self._images.get(prefix_key(view.image.digest, adapter)) for view in job.views]
         if held[0] is not None:
             job.cached_tokens = held[0].cache.length
-        self._announce(job, len(self._cut(job.views[0]).pixels) if held[0] is None else held[0].crops)
+        self._announce(job, held[0])
         caches = []
         for view, found in zip(job.views, held, strict=True):
             encoded = self._encode(job, view, adapter, checkpoint) if found is None else found
@@ -95,14 +107,25 @@ class Runner:
         self._images.put(prefix_key(view.image.digest, adapter), encoded)
         return encoded
 
+    def _rows(self, job: Job, checkpoint: Callable[[], None], index: int) -> Array:
+        """Run vision on an image within a conversation; nothing of it is kept."""
+        checkpoint()
+        begun = self._clock()
+        rows = self._model.encode_image(self._cut(job.images[index]))
+        self._model.device.synchronize(rows)
+        job.times.image_seconds = (job.times.image_seconds or 0.0) + self._clock() - begun
+        return rows
+
     def _cut(self, view: View) -> Crops:
         """The crops, which somebody has cut unless the prefix was expected to be there and is not."""
         return self._model.crop(view.image.rgb) if view.crops is None else view.crops.result()
 
-    def _announce(self, job: Job, crops: int | None) -> None:
-        image = None
-        if job.request.image is not None and crops is not None:
-            height, width = job.request.image.rgb.shape[:2]
+    def _announce(self, job: Job, held: EncodedImage | None) -> None:
+        """Tell the start, and about the image if there is one; several have no place in the event."""
+        image, shown = None, job.images or job.views[:1]
+        if len(shown) == 1:
+            height, width = shown[0].image.rgb.shape[:2]
+            crops = len(self._cut(shown[0]).pixels) if held is None else held.crops
             image = wire.ImageInfo(width, height, crops)
         started = wire.RequestStarted(
             request_id=UNADDRESSED,

@@ -48,6 +48,11 @@ def masked(logits: NDArray[np.float32], step: Step) -> NDArray[np.float32]:
         ids = list(step.allowed)
         only[ids] = logits[ids]
         logits = only
+    if step.mask is not None:
+        known = len(step.mask)
+        only = np.full_like(logits, -np.inf)
+        np.copyto(only[:known], logits[:known], where=step.mask)
+        logits = only
     if step.suppressed:
         logits = logits.copy()
         logits[list(step.suppressed)] = -np.inf

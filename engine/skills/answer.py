@@ -1,9 +1,13 @@
 """The answer loop that query and caption share: text up to end-of-sequence, streamed in word pieces.
 
 In families that write numbers anywhere, a coordinate or size id is followed by its value; it is no text.
+A text under a grammar ends where nothing but the end may follow, or where the model ends it when it is
+complete; if the budget is spent before, it is cut off there like any other.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from dreamscope.engine import wire
 from dreamscope.engine.models.config import TokenizerConfig
@@ -11,21 +15,34 @@ from dreamscope.engine.models.tokenizer import Tokenizer
 from dreamscope.engine.models.tokens import PromptItem, Text, Token
 from dreamscope.engine.skills.base import UNADDRESSED, Budget, FinishReason, Outcome, Step, number_steps
 from dreamscope.engine.skills.detokenize import Detokenizer, word_cut
+from dreamscope.engine.skills.grammar import Grammar
+from dreamscope.engine.skills.token_probs import TokenProbs
 
 _FREE = Step("text")
+StartGrammar = Callable[[], Grammar]
 
 
 class AnswerLoop:
     """Consumes answer tokens. The end token is neither shown nor fed."""
 
-    def __init__(self, ids: TokenizerConfig, tokenizer: Tokenizer, budget: Budget) -> None:
+    def __init__(
+        self,
+        ids: TokenizerConfig,
+        tokenizer: Tokenizer,
+        budget: Budget,
+        start_grammar: StartGrammar | None = None,
+    ) -> None:
+        """`start_grammar` is called for the first decision; the text then follows the grammar."""
         self._eos = ids.eos_id
         masks = ids.rules.masks_control_ids
         self._later = Step("text", suppressed=frozenset({ids.answer_id})) if masks else _FREE
         self._numbers = number_steps(ids) if ids.rules.numbers_anywhere else {}
         self._number: Step | None = None  # the value that the last id announced
         self._budget = budget
+        self._start_grammar = start_grammar
+        self._grammar: Grammar | None = None
         self._stream = Detokenizer(tokenizer.decode, word_cut)
+        self._probs = TokenProbs(self._stream)
         self._pieces: list[str] = []
         self._unreported = 0
         self.tokens = 0
@@ -36,10 +53,18 @@ class AnswerLoop:
         """Everything handed out so far."""
         return "".join(self._pieces)
 
+    @property
+    def probs(self) -> wire.Probs | None:
+        """The probabilities of its tokens, if they were asked for."""
+        return self._probs.taken
+
     def step(self) -> Step:
         """The value of a number, or text. The published loop masks nothing in its first decision."""
         if self._number is not None:
             return self._number
+        if self._start_grammar is not None:
+            self._grammar = self._grammar or self._start_grammar()
+            return Step("text", mask=self._grammar.allowed())
         return self._later if self.tokens else _FREE
 
     def consume(self, token: Token) -> Outcome:
@@ -54,7 +79,13 @@ class AnswerLoop:
         self._number = self._numbers.get(token.id)
         if self._number is not None:
             return Outcome()
-        return self._advance(self._emit(self._stream.push(token.id)), token.id)
+        piece = self._stream.push(token.id)
+        self._probs.add(token.probability)
+        if self._grammar is not None:
+            self._grammar.advance(token.id)
+            if self._grammar.finished:
+                return Outcome(self._emit(piece) + self.close("stop"))
+        return self._advance(self._emit(piece), token.id)
 
     def close(self, reason: FinishReason) -> tuple[wire.RequestEvent, ...]:
         """End the text and hand out the rest of it."""
@@ -73,4 +104,5 @@ class AnswerLoop:
             return ()
         self._pieces.append(piece)
         count, self._unreported = self._unreported, 0
-        return (wire.TextDelta(request_id=UNADDRESSED, delta=piece, n=count),)
+        probs = self._probs.take()
+        return (wire.TextDelta(request_id=UNADDRESSED, delta=piece, n=count, probs=probs),)

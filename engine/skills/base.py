@@ -8,8 +8,11 @@ coordinate is read where its marker was predicted).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from dreamscope.engine import wire
 from dreamscope.engine.models.config import TokenizerConfig
@@ -33,6 +36,15 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
+class ChatMessage:
+    """One message: all its text in one piece, and how many images it brings (user messages only)."""
+
+    role: Literal["system", "user", "assistant"]
+    text: str
+    images: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class SkillRequest:
     """A validated request. Fields that the skill does not use keep their default."""
 
@@ -48,6 +60,11 @@ class SkillRequest:
     """`x_min, y_min, x_max, y_max`, in place of an eye."""
     force_detect: bool = False
     """Whether gaze must name a target even where the model says there is none."""
+    messages: tuple[ChatMessage, ...] = ()
+    schema: str | None = None
+    """JSON Schema, as text, that the answer of query or chat must follow."""
+    uncertainty: bool = False
+    """Whether events and result carry the spreads of numbers and the probabilities of text tokens."""
 
     @property
     def needs_mirror(self) -> bool:
@@ -57,11 +74,15 @@ class SkillRequest:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The next decision: its kind, and for text the ids that may not (or alone may) be chosen."""
+    """The next decision: its kind, and for text the ids that may not (or alone may) be chosen.
+
+    `mask` is `allowed` for large sets, as a bool for each of the first ids `[n]`; ids beyond are forbidden.
+    """
 
     kind: StepKind
     suppressed: frozenset[int] = frozenset()
     allowed: frozenset[int] | None = None
+    mask: NDArray[np.bool_] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +161,7 @@ class Skill(Protocol):
         """Those of them that belong to the reasoning."""
 
     def opening(self) -> list[PromptItem]:
-        """The prompt after the prefix (BOS, or BOS and the image)."""
+        """The prompt after the prefix: BOS, BOS and the image, or a conversation up to its last image."""
 
     def step(self) -> Step:
         """The next decision. Only while `finish_reason` is `None`."""

@@ -58,4 +58,4 @@ class CaptionSkill:
 
     def result(self) -> wire.CaptionResult:
         """The caption so far."""
-        return wire.CaptionResult(self._loop.text)
+        return wire.CaptionResult(self._loop.text, self._loop.probs)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dreamscope.engine import wire
 from dreamscope.engine.models.config import TokenizerConfig
 from dreamscope.engine.models.tokenizer import Tokenizer
 from dreamscope.engine.models.tokens import Coord, Size
 from dreamscope.engine.skills.base import UNADDRESSED, Budget, SkillRequest
 from dreamscope.engine.skills.objects import ObjectLoop
+from dreamscope.engine.skills.spread import box_spread, place_spread
 
 
 class DetectSkill(ObjectLoop):
@@ -27,12 +30,20 @@ class DetectSkill(ObjectLoop):
         """Boxes so far, in decode order, inside the image."""
         return wire.DetectResult(tuple(clamp(box) for box in self.decoded))
 
-    def _located(self, index: int, x: float, y: float) -> tuple[wire.RequestEvent, ...]:
-        return (wire.BoxCenter(request_id=UNADDRESSED, index=index, x=x, y=y),)
+    def _located(self, index: int, x: Coord, y: Coord) -> tuple[wire.RequestEvent, ...]:
+        spread = place_spread(x, y)
+        return (wire.BoxCenter(request_id=UNADDRESSED, index=index, x=x.value, y=y.value, spread=spread),)
 
-    def _found(self, index: int, x: float, y: float, last: Coord | Size) -> tuple[wire.RequestEvent, ...]:
+    def _found(self, index: int, x: Coord, y: Coord, last: Coord | Size) -> tuple[wire.RequestEvent, ...]:
         assert isinstance(last, Size)
-        box = wire.Box(x - last.w / 2, y - last.h / 2, x + last.w / 2, y + last.h / 2)
+        half_w, half_h = last.w / 2, last.h / 2
+        box = wire.Box(
+            x_min=x.value - half_w,
+            y_min=y.value - half_h,
+            x_max=x.value + half_w,
+            y_max=y.value + half_h,
+            spread=box_spread(x, y, last),
+        )
         self.decoded.append(box)
         inside = clamp(box)
         return (
@@ -43,10 +54,17 @@ class DetectSkill(ObjectLoop):
                 y_min=inside.y_min,
                 x_max=inside.x_max,
                 y_max=inside.y_max,
+                spread=inside.spread,
             ),
         )
 
 
 def clamp(box: wire.Box) -> wire.Box:
     """The part of a box that lies inside the image. Its centre is inside, so an area remains."""
-    return wire.Box(max(0.0, box.x_min), max(0.0, box.y_min), min(1.0, box.x_max), min(1.0, box.y_max))
+    return replace(
+        box,
+        x_min=max(0.0, box.x_min),
+        y_min=max(0.0, box.y_min),
+        x_max=min(1.0, box.x_max),
+        y_max=min(1.0, box.y_max),
+    )

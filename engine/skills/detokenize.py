@@ -21,6 +21,15 @@ class Detokenizer:
         self._settled = ""  # complete characters not handed out yet
         self._tail: list[int] = []  # ids after them, ending inside a character
         self._tail_printed = 0  # characters of the decoded tail that were handed out
+        self.handed_out = 0
+        """Code points handed out so far."""
+        self.decoded = 0
+        """Code points decoded so far, handed out or not; a character that is not complete does not count."""
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the last token ends inside a character."""
+        return bool(self._tail)
 
     def push(self, token_id: int) -> str:
         """Add a token; returns the text that may now be shown, often empty."""
@@ -28,6 +37,7 @@ class Detokenizer:
         tail = self._decode(self._tail)
         pending = self._settled + tail[self._tail_printed :]
         cut = self._cut(pending)
+        self.decoded = self.handed_out + len(pending.rstrip(REPLACEMENT))
         if not tail.endswith(REPLACEMENT):
             self._settled = pending[cut:]
             self._tail.clear()
@@ -35,6 +45,7 @@ class Detokenizer:
         elif cut:
             self._tail_printed += max(0, cut - len(self._settled))
             self._settled = self._settled[cut:]
+        self.handed_out += cut
         return pending[:cut]
 
     def flush(self) -> str:
@@ -43,6 +54,8 @@ class Detokenizer:
         self._settled = ""
         self._tail.clear()
         self._tail_printed = 0
+        self.handed_out += len(rest)
+        self.decoded = self.handed_out
         return rest
 
 

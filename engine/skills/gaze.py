@@ -28,6 +28,7 @@ from dreamscope.engine.skills.base import (
     StepKind,
 )
 from dreamscope.engine.skills.outliers import remove_outlier_points
+from dreamscope.engine.skills.spread import place_spread
 
 DRAWS = 10
 """Places drawn in a face for each of the two views, and the fewest answers that make a result."""
@@ -62,7 +63,7 @@ class GazeSkill:
         self._averaged = request.face is not None
         self._sources = _sources(request)
         self._expect: StepKind = "text"
-        self._x: float | None = None
+        self._x: Coord | None = None
         self._target: wire.Point | None = None
         self._finish_reason: FinishReason | None = None
         self._numbers = 0
@@ -109,9 +110,10 @@ class GazeSkill:
         assert isinstance(token, Coord)
         self._numbers += 1
         if self._x is None:
-            self._x = token.value
+            self._x = token
             return Outcome((), (token,))
-        target, self._x = wire.Point(self._x, token.value), None
+        target = wire.Point(self._x.value, token.value, place_spread(self._x, token))
+        self._x = None
         return self._answered(target)
 
     def close(self, reason: FinishReason) -> tuple[wire.RequestEvent, ...]:
@@ -134,7 +136,8 @@ class GazeSkill:
         self._target = average(self.samples) if self._averaged else target
         if self._target is None:
             return Outcome()
-        return Outcome((wire.GazeEvent(request_id=UNADDRESSED, x=self._target.x, y=self._target.y),))
+        found = self._target
+        return Outcome((wire.GazeEvent(request_id=UNADDRESSED, x=found.x, y=found.y, spread=found.spread),))
 
     def _prompt(self, source: Source) -> list[PromptItem]:
         ids, encode = self._ids, self._tokenizer.encode
@@ -147,7 +150,10 @@ class GazeSkill:
 
 
 def average(samples: list[Sample]) -> wire.Point | None:
-    """The mean target of the samples, in the coordinates of the image; `None` if too few have one."""
+    """The mean target of the samples, in the coordinates of the image; `None` if too few have one.
+
+    A mean of places is none that the decoder gave a probability, so it has no spread.
+    """
     points = [
         (1 - sample.target.x if sample.source.mirrored else sample.target.x, sample.target.y)
         for sample in samples

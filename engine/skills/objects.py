@@ -35,7 +35,7 @@ class ObjectLoop(ABC):
         self._opening = list(opening)
         self._max_objects = request.sampling.max_objects
         self._expect: StepKind = "text"
-        self._centre: list[float] = []
+        self._centre: list[Coord] = []
         self._numbers = 0
         self._found_so_far = 0
         self._finish_reason: FinishReason | None = None
@@ -89,7 +89,7 @@ class ObjectLoop(ABC):
         return ()
 
     def _add_axis(self, token: Coord) -> Outcome:
-        self._centre.append(token.value)
+        self._centre.append(token)
         if len(self._centre) == 1:
             return Outcome((), (token,))
         if not self._sized:
@@ -108,9 +108,9 @@ class ObjectLoop(ABC):
         return Outcome(events, (last,))
 
     @abstractmethod
-    def _located(self, index: int, x: float, y: float) -> tuple[wire.RequestEvent, ...]:
+    def _located(self, index: int, x: Coord, y: Coord) -> tuple[wire.RequestEvent, ...]:
         """Object `index` is here and its size will follow."""
 
     @abstractmethod
-    def _found(self, index: int, x: float, y: float, last: Coord | Size) -> tuple[wire.RequestEvent, ...]:
+    def _found(self, index: int, x: Coord, y: Coord, last: Coord | Size) -> tuple[wire.RequestEvent, ...]:
         """Object `index` is complete; `last` is its y coordinate or its size."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dreamscope.engine import wire
@@ -15,7 +15,10 @@ from dreamscope.engine.errors import (
     UnsupportedParameter,
     UnsupportedSkill,
 )
-from dreamscope.engine.skills.base import Sampling, SkillRequest
+from dreamscope.engine.skills.answer_format import AnswerFormat, parse_format
+from dreamscope.engine.skills.base import ChatMessage, Sampling, SkillRequest
+from dreamscope.engine.skills.parse_chat import parse_messages
+from dreamscope.engine.skills.presets import with_instruction
 from dreamscope.engine.skills.registry import SKILLS
 
 MAX_PROMPT_CHARS = 8_000
@@ -24,6 +27,7 @@ tokenizer and comes later."""
 _CONTEXT = 2048
 LENGTHS = ("short", "normal", "long")
 _NEEDS_IMAGE = ("caption", "point", "detect", "segment", "gaze")
+_ANSWERS = ("query", "chat")
 _TAKES_REFS = ("query", "point", "segment")
 _NAMES_OBJECT = ("point", "detect", "segment")
 _GREEDY = ("point", "detect", "segment", "gaze")
@@ -65,9 +69,10 @@ def parse_request(
     """Validate a message whose field types `wire.decode` has checked.
 
     `skills` are those of the addressed model; names in it that are no request skill are passed over.
-    `reasons`: whether a query reasons if the message does not say. Surrounding white space of question and
-    object is dropped. Raises `UnsupportedSkill`, `MissingParameter`, `InvalidParameter`,
-    `UnsupportedParameter` or `ContextLengthExceeded`, each naming the field and what is allowed.
+    `reasons`: whether query and chat reason if the message does not say. Surrounding white space of question
+    and object is dropped. Compiles the schema of a `response_format`, so it may take a while with one. Raises
+    `UnsupportedSkill`, `MissingParameter`, `InvalidParameter`, `UnsupportedParameter`, `TooManyImages` or
+    `ContextLengthExceeded`, each naming the field and what is allowed.
     """
     offered = [skill for skill in skills if skill in SKILLS]
     if create.skill not in offered:
@@ -77,17 +82,25 @@ def parse_request(
     if create.image_id is not None and create.image_url is not None:
         raise InvalidParameter("Give image_id or image_url, not both.", "image_id")
     has_image = create.image_id is not None or create.image_url is not None
+    if create.skill == "chat" and has_image:
+        raise InvalidParameter("In a conversation, images are parts of its messages.", "image_id")
     if create.skill in _NEEDS_IMAGE and not has_image:
         raise MissingParameter(f"The skill {create.skill} needs an image.", "image_url")
     longest = max(1, context_length // _CONTEXT) * MAX_PROMPT_CHARS
+    answer = _answer_format(create)
+    messages = parse_messages(create.messages, longest) if create.skill == "chat" else ()
+    question = _prompt(create.question, "question", longest) if create.skill == "query" else ""
     return SkillRequest(
         skill=create.skill,
         sampling=parse_sampling(create.settings or {}, create.skill),
-        question=_prompt(create.question, "question", longest) if create.skill == "query" else "",
+        question=question and with_instruction(question, answer.type),
         object=_prompt(create.object, "object", longest) if create.skill in _NAMES_OBJECT else "",
         length=_length(create.length) if create.skill == "caption" else "normal",
-        reasoning=create.skill == "query" and (reasons if create.reasoning is None else create.reasoning),
+        reasoning=create.skill in _ANSWERS and (reasons if create.reasoning is None else create.reasoning),
         spatial_refs=_spatial_refs(create.spatial_refs or (), create.skill, has_image),
+        uncertainty=bool(create.uncertainty),
+        messages=_instructed(messages, answer.type),
+        schema=answer.schema,
         **(_gaze_source(create) if create.skill == "gaze" else {}),
     )
 
@@ -162,6 +175,22 @@ def _gaze_source(create: wire.RequestCreate) -> dict[str, Any]:
             "face",
         )
     return {"face": face, "force_detect": bool(create.force_detect)}
+
+
+def _answer_format(create: wire.RequestCreate) -> AnswerFormat:
+    if create.response_format is not None and create.skill not in _ANSWERS:
+        raise UnsupportedParameter(
+            f"The skill {create.skill} takes no response_format; {' and '.join(_ANSWERS)} do.",
+            "response_format",
+        )
+    return parse_format(create.response_format)
+
+
+def _instructed(messages: tuple[ChatMessage, ...], kind: str) -> tuple[ChatMessage, ...]:
+    """The conversation with the form of the answer asked for in its last message."""
+    if not messages:
+        return ()
+    return (*messages[:-1], replace(messages[-1], text=with_instruction(messages[-1].text, kind)))
 
 
 def _spatial_refs(

@@ -8,6 +8,7 @@ from dreamscope.engine.models.tokenizer import Tokenizer
 from dreamscope.engine.models.tokens import Coord, Size
 from dreamscope.engine.skills.base import UNADDRESSED, Budget, SkillRequest, reference_items
 from dreamscope.engine.skills.objects import ObjectLoop
+from dreamscope.engine.skills.spread import place_spread
 
 
 class PointSkill(ObjectLoop):
@@ -32,9 +33,13 @@ class PointSkill(ObjectLoop):
         """Points so far, in decode order."""
         return wire.PointResult(tuple(self._points), len(self._points))
 
-    def _located(self, index: int, x: float, y: float) -> tuple[wire.RequestEvent, ...]:
+    def _located(self, index: int, x: Coord, y: Coord) -> tuple[wire.RequestEvent, ...]:
         return ()
 
-    def _found(self, index: int, x: float, y: float, last: Coord | Size) -> tuple[wire.RequestEvent, ...]:
-        self._points.append(wire.Point(x, y))
-        return (wire.PointEvent(request_id=UNADDRESSED, index=index, x=x, y=y),)
+    def _found(self, index: int, x: Coord, y: Coord, last: Coord | Size) -> tuple[wire.RequestEvent, ...]:
+        point = wire.Point(x.value, y.value, place_spread(x, y))
+        self._points.append(point)
+        event = wire.PointEvent(
+            request_id=UNADDRESSED, index=index, x=point.x, y=point.y, spread=point.spread
+        )
+        return (event,)

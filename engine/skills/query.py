@@ -1,12 +1,17 @@
-"""The query skill: an answer to a question, with grounded reasoning before it if asked for."""
+"""The query skill: an answer to a question, with grounded reasoning before it if asked for.
+
+What it has in common with the chat skill, everything but prompt and result, is a class of its own.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from dreamscope.engine import wire
 from dreamscope.engine.models.config import TokenizerConfig
 from dreamscope.engine.models.tokenizer import Tokenizer
 from dreamscope.engine.models.tokens import PromptItem, Token
-from dreamscope.engine.skills.answer import AnswerLoop
+from dreamscope.engine.skills.answer import AnswerLoop, StartGrammar
 from dreamscope.engine.skills.base import (
     Budget,
     FinishReason,
@@ -18,22 +23,24 @@ from dreamscope.engine.skills.base import (
 from dreamscope.engine.skills.reasoning import ReasoningLoop
 
 
-class QuerySkill:
-    """State of one question. The question is encoded as given."""
+class AnsweringSkill:
+    """State of one answer to `opening`, and of the reasoning before it."""
 
     def __init__(
-        self, request: SkillRequest, ids: TokenizerConfig, tokenizer: Tokenizer, budget: Budget
+        self,
+        request: SkillRequest,
+        ids: TokenizerConfig,
+        tokenizer: Tokenizer,
+        budget: Budget,
+        opening: Sequence[PromptItem],
+        start_grammar: StartGrammar | None = None,
     ) -> None:
+        """`start_grammar` constrains the answer, not the reasoning."""
         self._budget = budget
         self._answer_opener = ids.query_suffix
         self._reasoning = ReasoningLoop(ids, tokenizer, budget) if request.reasoning else None
-        self._answer = AnswerLoop(ids, tokenizer, budget)
-        self._opening: list[PromptItem] = [
-            *ids.query_prefix,
-            *reference_items(request.spatial_refs),
-            *tokenizer.encode(request.question),
-            *ids.query_opener(request.reasoning),
-        ]
+        self._answer = AnswerLoop(ids, tokenizer, budget, start_grammar)
+        self._opening = list(opening)
 
     @property
     def finish_reason(self) -> FinishReason | None:
@@ -58,7 +65,7 @@ class QuerySkill:
         return self._reasoning.tokens if self._reasoning else 0
 
     def opening(self) -> list[PromptItem]:
-        """Template, spatial references, question, and the opener of what comes first."""
+        """What leads to the first decision, after the prefix."""
         return list(self._opening)
 
     def step(self) -> Step:
@@ -88,6 +95,30 @@ class QuerySkill:
         events = self._reasoning.close() if self._reasoning else ()
         return events + self._answer.close(reason)
 
+    def parts(self) -> tuple[str, wire.Reasoning | None, wire.Probs | None]:
+        """Answer so far, the reasoning if it was asked for, and the probabilities of the answer."""
+        return self._answer.text, self._reasoning.reasoning if self._reasoning else None, self._answer.probs
+
+
+class QuerySkill(AnsweringSkill):
+    """State of one question. The question is encoded as given."""
+
+    def __init__(
+        self,
+        request: SkillRequest,
+        ids: TokenizerConfig,
+        tokenizer: Tokenizer,
+        budget: Budget,
+        start_grammar: StartGrammar | None = None,
+    ) -> None:
+        opening: list[PromptItem] = [
+            *ids.query_prefix,
+            *reference_items(request.spatial_refs),
+            *tokenizer.encode(request.question),
+            *ids.query_opener(request.reasoning),
+        ]
+        super().__init__(request, ids, tokenizer, budget, opening, start_grammar)
+
     def result(self) -> wire.QueryResult:
         """Answer so far, and the reasoning if it was asked for."""
-        return wire.QueryResult(self._answer.text, self._reasoning.reasoning if self._reasoning else None)
+        return wire.QueryResult(*self.parts())

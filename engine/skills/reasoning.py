@@ -14,6 +14,8 @@ from dreamscope.engine.models.tokenizer import Tokenizer
 from dreamscope.engine.models.tokens import Coord, PromptItem, Text, Token
 from dreamscope.engine.skills.base import UNADDRESSED, Budget, Outcome, Step, number_steps
 from dreamscope.engine.skills.detokenize import Detokenizer, code_point_cut
+from dreamscope.engine.skills.spread import place_spread
+from dreamscope.engine.skills.token_probs import TokenProbs
 
 _FREE = Step("text")
 
@@ -33,6 +35,7 @@ class ReasoningLoop:
         self._numbers = numbers if ids.rules.numbers_anywhere else {ids.coord_id: numbers[ids.coord_id]}
         self._budget = budget
         self._stream = Detokenizer(tokenizer.decode, code_point_cut)
+        self._probs = TokenProbs(self._stream)
         self._pieces: list[str] = []
         self._length = 0  # code points handed out
         self._unreported = 0
@@ -40,7 +43,8 @@ class ReasoningLoop:
         self._start = 0  # of the current chunk
         self._open = False  # whether the current chunk was announced as a span
         self._points: list[tuple[float, float]] = []
-        self._x: float | None = None  # first half of a pair
+        self._spreads: list[wire.PlaceSpread] = []  # of the points, or none at all
+        self._x: Coord | None = None  # first half of a pair
         self._number: Step | None = None  # the value that the last id announced
         self.tokens = 0
         self.done = False
@@ -50,7 +54,7 @@ class ReasoningLoop:
     @property
     def reasoning(self) -> wire.Reasoning:
         """Text and closed spans so far."""
-        return wire.Reasoning("".join(self._pieces), tuple(self._grounding))
+        return wire.Reasoning("".join(self._pieces), tuple(self._grounding), self._probs.taken)
 
     def step(self) -> Step:
         """The value of a number, or text. The published loop masks nothing in its first decision."""
@@ -62,7 +66,7 @@ class ReasoningLoop:
         """Apply a text token, or the value that the last one announced. A size says nothing here."""
         if not isinstance(token, Text):
             self._number = None
-            return self._advance(self._add_coord(token.value) if isinstance(token, Coord) else (), token)
+            return self._advance(self._add_coord(token) if isinstance(token, Coord) else (), token)
         if token.id == self._ids.answer_id:
             if self._ids.rules.counts_answer_marker:
                 self._budget.take()
@@ -80,7 +84,9 @@ class ReasoningLoop:
             if token.id == self._ids.start_ground_points_id:
                 events += self._open_span()
         else:
-            events = self._emit(self._stream.push(token.id))
+            piece = self._stream.push(token.id)
+            self._probs.add(token.probability)
+            events = self._emit(piece)
         return self._advance(events, token.id)
 
     def close(self) -> tuple[wire.RequestEvent, ...]:
@@ -90,10 +96,10 @@ class ReasoningLoop:
         self.done = True
         events = self._end_chunk()
         whole = self.reasoning
-        return (
-            *events,
-            wire.ReasoningDone(request_id=UNADDRESSED, text=whole.text, grounding=whole.grounding),
+        done = wire.ReasoningDone(
+            request_id=UNADDRESSED, text=whole.text, grounding=whole.grounding, probs=whole.probs
         )
+        return (*events, done)
 
     def _advance(self, events: tuple[wire.RequestEvent, ...], item: PromptItem) -> Outcome:
         if self._budget.take():
@@ -106,33 +112,41 @@ class ReasoningLoop:
         self._pieces.append(piece)
         self._length += len(piece)
         count, self._unreported = self._unreported, 0
-        return (wire.ReasoningDelta(request_id=UNADDRESSED, delta=piece, n=count),)
+        probs = self._probs.take()
+        return (wire.ReasoningDelta(request_id=UNADDRESSED, delta=piece, n=count, probs=probs),)
 
     def _open_span(self) -> tuple[wire.RequestEvent, ...]:
         self._open = True
         return (wire.SpanOpen(request_id=UNADDRESSED, index=len(self._grounding), start=self._start),)
 
-    def _add_coord(self, value: float) -> tuple[wire.RequestEvent, ...]:
+    def _add_coord(self, coord: Coord) -> tuple[wire.RequestEvent, ...]:
         if self._x is None:
-            self._x = value
+            self._x = coord
             return ()
-        point, self._x = (self._x, value), None
+        x, y, spread = self._x.value, coord.value, place_spread(self._x, coord)
+        self._x = None
         events = () if self._open else self._open_span()
-        self._points.append(point)
+        self._points.append((x, y))
+        if spread is not None:
+            self._spreads.append(spread)
         index = len(self._grounding)
-        return (*events, wire.SpanPoint(request_id=UNADDRESSED, index=index, x=point[0], y=point[1]))
+        return (*events, wire.SpanPoint(request_id=UNADDRESSED, index=index, x=x, y=y, spread=spread))
 
     def _end_chunk(self) -> tuple[wire.RequestEvent, ...]:
         """Close the current chunk and begin the next one; an odd last coordinate is dropped."""
         events = self._emit(self._stream.flush())
-        points = tuple(self._points)
+        points, spreads = tuple(self._points), tuple(self._spreads) or None
         if self._open:
-            index = len(self._grounding)
-            events += (wire.SpanClose(request_id=UNADDRESSED, index=index, end=self._length, points=points),)
+            index, end = len(self._grounding), self._length
+            closed = wire.SpanClose(
+                request_id=UNADDRESSED, index=index, end=end, points=points, spreads=spreads
+            )
+            events += (closed,)
         if points:
-            self._grounding.append(wire.Ground(self._start, self._length, points))
+            self._grounding.append(wire.Ground(self._start, self._length, points, spreads))
         self._start = self._length
         self._open = False
         self._points = []
+        self._spreads = []
         self._x = None
         return events

@@ -6,6 +6,8 @@ path streams while it is written; it is coarse, and stays so unless something re
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dreamscope.engine import wire
 from dreamscope.engine.models.config import TokenizerConfig
 from dreamscope.engine.models.tokenizer import Tokenizer
@@ -20,6 +22,7 @@ from dreamscope.engine.skills.base import (
     number_steps,
     reference_items,
 )
+from dreamscope.engine.skills.spread import box_spread
 from dreamscope.engine.skills.svgpath import PathReader, box_of, points_of
 
 _FREE = Step("text")
@@ -51,8 +54,8 @@ class SegmentSkill:
         """Text ids in order, the end included."""
         self.path_tokens: list[str] = []
         """What they say, each decoded by itself, blanks and control ids left out."""
-        self.coords: list[float] = []
-        self.sizes: list[tuple[float, float]] = []
+        self._coords: list[Coord] = []
+        self._sizes: list[Size] = []
         self.output_tokens = 0
         """Tokens decoded so far, the end not counted."""
 
@@ -77,6 +80,16 @@ class SegmentSkill:
         return self._path.error
 
     @property
+    def coords(self) -> list[float]:
+        """Every coordinate, in order."""
+        return [coord.value for coord in self._coords]
+
+    @property
+    def sizes(self) -> list[tuple[float, float]]:
+        """Every width and height, in order."""
+        return [(size.w, size.h) for size in self._sizes]
+
+    @property
     def points(self) -> list[wire.Point]:
         """Every pair of coordinates; the first is the centre of the box."""
         return points_of(self.coords)
@@ -92,10 +105,10 @@ class SegmentSkill:
     def consume(self, token: Token) -> Outcome:
         """Apply a text token, or the value that the last one announced."""
         if isinstance(token, Coord):
-            self.coords.append(token.value)
+            self._coords.append(token)
             return self._advance((), token)
         if isinstance(token, Size):
-            self.sizes.append((token.w, token.h))
+            self._sizes.append(token)
             return self._advance((), token)
         if token.id not in self._numbers:
             self.token_ids.append(token.id)
@@ -128,9 +141,14 @@ class SegmentSkill:
 
     def result(self) -> wire.SegmentResult:
         """The coarse path so far, empty if it is none, and the box once it is known."""
-        return wire.SegmentResult(
-            self._path.path, box_of(self.coords, self.sizes), parse_error=self._path.error
-        )
+        return wire.SegmentResult(self._path.path, self._bbox(), parse_error=self._path.error)
+
+    def _bbox(self) -> wire.Box | None:
+        box = box_of(self.coords, self.sizes)
+        if box is None:
+            return None
+        x, y = self._coords[:2]
+        return replace(box, spread=box_spread(x, y, self._sizes[0]))
 
     def _advance(self, events: tuple[wire.RequestEvent, ...], item: PromptItem) -> Outcome:
         self._number = None
@@ -141,11 +159,12 @@ class SegmentSkill:
 
     def _box(self) -> tuple[wire.RequestEvent, ...]:
         """The box, as soon as it is known."""
-        box = None if self._announced else box_of(self.coords, self.sizes)
+        box = None if self._announced else self._bbox()
         if box is None:
             return ()
         self._announced = True
-        return (wire.MaskBox(request_id=UNADDRESSED, bbox=box),)
+        plain = replace(box, spread=None)
+        return (wire.MaskBox(request_id=UNADDRESSED, bbox=plain, spread=box.spread),)
 
     def _read(self, token: Text) -> tuple[wire.RequestEvent, ...]:
         if token.id < CONTROL_IDS:

@@ -9,8 +9,8 @@ from dreamscope.engine.models.base import Model
 from dreamscope.engine.models.tokens import Picture, PromptItem
 from dreamscope.engine.results import QueryResult
 from dreamscope.engine.runtime.pictures import prefill_pictures
-from dreamscope.engine.skills.base import Sampling, Skill, SkillRequest
-from dreamscope.engine.skills.chat import ChatMessage, render_chat
+from dreamscope.engine.skills.base import ChatMessage, Sampling, Skill, SkillRequest
+from dreamscope.engine.skills.chat import render_chat
 from dreamscope.engine.skills.registry import build_skill
 from dreamscope.engine.verify.golden import GoldenSet
 from dreamscope.engine.verify.moondream3.cases import (
@@ -35,7 +35,7 @@ def check_chat(golden: GoldenSet, model: Model, name: str, case: Case) -> Iterat
     indices = [files.index(url) for url in _urls(case)]
     rows = [model.encode_image(model.crop(golden.rgb(index))) for index in indices]
     cache = model.new_cache()
-    rest = prefill_pictures(model, items, rows, cache)
+    rest = prefill_pictures(model, items, rows.__getitem__, cache)
     sampling = Sampling(**{"top_p": 1.0, **case["settings"]})
     request = SkillRequest("query", sampling, question="-", reasoning=reasoning)
     skill = build_skill(request, model.config.tokenizer, model.tokenizer)

@@ -110,6 +110,16 @@ def test_a_changed_file_is_read_again(folder: Path) -> None:
         registry.get(dogs)
 
 
+def test_what_is_gone_from_the_folder_goes_from_memory(folder: Path) -> None:
+    registry = AdapterRegistry(folder, Loader())
+    dogs, cats = AdapterId("dogs", "9"), AdapterId("cats")
+    registry.get(dogs)
+    (folder / "dogs" / "9.safetensors").unlink()
+    registry.get(cats)
+    assert not registry.unload(dogs)
+    assert registry.unload(cats)
+
+
 def test_what_is_not_there_is_said(folder: Path) -> None:
     with pytest.raises(AdapterNotFound, match=r"No adapter dogs@7; there are cats, dogs@9, dogs@10\."):
         AdapterRegistry(folder, Loader()).find(AdapterId("dogs", "7"))

@@ -60,6 +60,15 @@ def test_masks() -> None:
     assert logits.tolist() == [0, 1, 2, 3, 4]
 
 
+def test_a_mask_forbids_what_lies_beyond_it() -> None:
+    logits = np.arange(5, dtype=np.float32)
+    mask = np.array([True, False, True])
+    assert masked(logits, Step("text", mask=mask)).tolist() == [0, -np.inf, 2, -np.inf, -np.inf]
+    both = masked(logits, Step("text", suppressed=frozenset({2}), mask=mask))
+    assert both.tolist() == [0, -np.inf, -np.inf, -np.inf, -np.inf]
+    assert logits.tolist() == [0, 1, 2, 3, 4]
+
+
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_masked_ids_are_never_picked(temperature: float) -> None:
     sampler = Sampler(Sampling(temperature=temperature, top_p=1.0, seed=3))

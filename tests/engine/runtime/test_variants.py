@@ -42,9 +42,9 @@ def image(name: str) -> RawImage:
 
 
 @pytest.fixture(scope="module")
-def model(cpu: Device) -> Any:
+def model(device: Device) -> Any:
     files = ModelFiles(GOLDEN / "weights.safetensors", GOLDEN / "tokenizer.json", recorded()["config"])
-    return load_files(files, cpu)
+    return load_files(files, device)
 
 
 @pytest.fixture
