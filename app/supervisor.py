@@ -4,6 +4,9 @@ Life of the child: starting -> loading (it listens) -> ready -> (it dies) -> res
 ... until `stop`. A child that dies before it was ever ready is not started again: the same start would fail
 the same way, so the phase becomes `failed` with the child's last line as the reason.
 
+The child's standard input is a pipe that nobody writes to. It ends with this process, however that ends, and
+an engine with `--exit-with-parent` then stops.
+
 The child tells where it is on standard output: `listening {json}` and `ready {json}`, with its `url`.
 """
 
@@ -137,7 +140,7 @@ class Supervisor:
         self._lines.clear()
         self._process = process = await asyncio.create_subprocess_exec(
             *self._command,
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             limit=_LINE_LIMIT,

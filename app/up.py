@@ -34,7 +34,7 @@ def up(values: Values, engine_flags: Sequence[str], environ: Mapping[str, str], 
     if values["engine"]:
         engine = RemoteEngine(_checked_url(values["engine"]))
     else:
-        flags = [f"--model={values['model']}", "--host=127.0.0.1"]
+        flags = [f"--model={values['model']}", "--host=127.0.0.1", "--exit-with-parent"]
         if "engine_port" in values.explicit:
             flags.append(f"--port={values['engine_port']}")
         engine = Supervisor(

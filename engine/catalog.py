@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any, TextIO
 
-from dreamscope.engine.models.registry import MODELS, ModelSpec, find_model
-from dreamscope.engine.weights.hub import is_local, locate
+from dreamscope.engine.models.registry import find_model
+from dreamscope.engine.weights.hub import locate
+from dreamscope.engine.weights.known import known_models, state_of
 from dreamscope.engine.weights.progress import Report
 
 
-def state_of(spec: ModelSpec) -> str:
-    """`ready` (on this machine), `download` (needs `pull` or the network), or `unavailable`."""
-    if spec.unavailable is not None:
-        return "unavailable"
-    return "ready" if is_local(spec) else "download"
-
-
-def entries() -> list[dict[str, Any]]:
-    """One JSON object per known model."""
+def entries(models_dir: Path | None = None) -> list[dict[str, Any]]:
+    """One JSON object per known model, and per checkpoint below `models_dir`."""
     return [
         {
             "id": spec.id,
@@ -30,13 +25,13 @@ def entries() -> list[dict[str, Any]]:
             "aliases": list(spec.aliases),
             "context_length": spec.context_length,
         }
-        for spec in MODELS.values()
+        for spec in known_models(models_dir)
     ]
 
 
-def print_models(stream: TextIO, as_json: bool) -> None:
+def print_models(stream: TextIO, as_json: bool, models_dir: Path | None = None) -> None:
     """Write the list, as JSON or as a table."""
-    listed = entries()
+    listed = entries(models_dir)
     if as_json:
         stream.write(json.dumps(listed, indent=2) + "\n")
         return

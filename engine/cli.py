@@ -13,7 +13,7 @@ from dreamscope.engine.errors import DreamscopeError
 from dreamscope.engine.settings import SettingError, Values, add_flags, load
 
 COMMANDS = {
-    "serve": "run one model behind /v1/ws and /health",
+    "serve": "run models behind /v1/ws and /health",
     "models": "list the known models and whether they are on this machine",
     "pull": "download a model",
 }
@@ -61,24 +61,14 @@ def _run(options: argparse.Namespace, values: Values) -> int:
     from dreamscope.engine.weights.progress import console
 
     if options.command == "models":
-        print_models(sys.stdout, options.json)
+        print_models(sys.stdout, options.json, values["models_dir"])
     else:
         pull(options.name, console(sys.stderr), sys.stdout)
     return 0
 
 
 def _serve(values: Values) -> int:
-    from dreamscope.engine.models.registry import find_model, require_available
     from dreamscope.engine.server.process import serve
-    from dreamscope.engine.server.serving import ModelSlot, Serving
+    from dreamscope.engine.server.stock import build_shelf
 
-    spec = find_model(values["model"])
-    require_available(spec)
-
-    def load_model() -> Serving:
-        from dreamscope.engine.server.loading import load_serving
-        from dreamscope.engine.weights.progress import console
-
-        return load_serving(spec, values, console(sys.stderr))
-
-    return serve(values, ModelSlot(spec.info(default=True)), load_model)
+    return serve(values, build_shelf(values))

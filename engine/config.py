@@ -12,9 +12,17 @@ SETTINGS: tuple[Setting, ...] = (
         "model",
         str,
         "sprite-2",
-        "Model to load: a name from `models`, or a local folder or file.",
+        "Model to load first, for requests that name none: a name from `models`, or a local folder or file.",
         commands=("serve",),
         metavar="NAME",
+    ),
+    Setting(
+        "models_dir",
+        existing_folder,
+        None,
+        "Folder of checkpoints, one in each subfolder, that requests may name like the known models.",
+        commands=("serve", "models"),
+        metavar="DIR",
     ),
     Setting(
         "host",
@@ -136,6 +144,13 @@ SETTINGS: tuple[Setting, ...] = (
         "Websockets that may be open at a time.",
         minimum=1,
         maximum=100_000,
+        commands=("serve",),
+    ),
+    Setting(
+        "exit_with_parent",
+        boolean,
+        False,
+        "Stop when standard input ends, which it does when the process that holds its other end dies.",
         commands=("serve",),
     ),
     Setting(

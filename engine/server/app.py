@@ -19,7 +19,7 @@ from dreamscope.engine.server.clock import Clock, LoopClock
 from dreamscope.engine.server.http import Addressing, AsciiJson, error_response, http_error, internal_error
 from dreamscope.engine.server.hub import Hub
 from dreamscope.engine.server.options import ServerOptions
-from dreamscope.engine.server.serving import ModelSlot
+from dreamscope.engine.server.shelf import Shelf
 from dreamscope.engine.server.ws import WebSocketDoor
 
 NAME = "dreamscope"
@@ -39,21 +39,22 @@ class EngineApp:
         await self.asgi(scope, receive, send)
 
 
-def build_app(slot: ModelSlot, options: ServerOptions, clock: Clock | None = None) -> EngineApp:
-    """The application around the model in `slot`."""
-    hub = Hub(slot, options, clock or LoopClock())
+def build_app(shelf: Shelf, options: ServerOptions, clock: Clock | None = None) -> EngineApp:
+    """The application around the models of `shelf`."""
+    hub = Hub(shelf, options, clock or LoopClock())
     door = WebSocketDoor(hub)
 
     async def health(request: Request) -> Response:
-        if slot.status != "ok":
-            return AsciiJson({"status": slot.status, "model": slot.model.id}, 503, {"Retry-After": "1"})
+        if shelf.status != "ok":
+            return AsciiJson({"status": shelf.status, "model": shelf.default.id}, 503, {"Retry-After": "1"})
         return AsciiJson(
             {
                 "status": "ok",
                 "server": NAME,
                 "version": version("dreamscope"),
-                "model": slot.model.id,
-                "device": slot.device,
+                "model": shelf.default.id,
+                "device": shelf.device,
+                "loaded": [info.id for info in shelf.infos() if info.loaded],
             }
         )
 

@@ -18,10 +18,13 @@ from functools import partial
 from typing import Any, Protocol
 
 from dreamscope.engine import errors, wire
+from dreamscope.engine.server import intake
 from dreamscope.engine.server.auth import owner_of
-from dreamscope.engine.server.hub import REQUEST_ID, Hub
+from dreamscope.engine.server.hub import REQUEST_ID, GetImages, Hub
 from dreamscope.engine.server.outbox import Frame, Outbox
 from dreamscope.engine.server.uploads import MAX_NAME, Upload, UploadStore
+from dreamscope.engine.skills.parse_chat import ImageRef
+from dreamscope.engine.skills.presets import catalogue
 
 SERVER = "dreamscope/0.1"
 DONE, STOPPING, TOO_BIG, BROKEN = 1000, 1001, 1009, 1011
@@ -72,6 +75,7 @@ class Connection:
             await asyncio.wait({reader, self._sender}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             no_hello.cancel()
+            self._hub.greeted.discard(self)
             self._hub.registry.detach(self)
             self._uploads.clear()
             reader.cancel()
@@ -192,8 +196,10 @@ class Connection:
         if self._owner is None:
             self._turn_away(BAD_KEY, errors.InvalidApiKey("The API key is missing or wrong."))
             return
-        models = (self._hub.slot.model,)
-        self._say(wire.Ready(wire.PROTOCOL, self._id, SERVER, models, self._hub.options.limits()))
+        models = self._hub.shelf.infos()
+        limits, presets = self._hub.options.limits(), catalogue().presets
+        self._say(wire.Ready(wire.PROTOCOL, self._id, SERVER, models, limits, presets))
+        self._hub.greeted.add(self)
 
     async def _dispatch(self, message: wire.Message, owner: str) -> None:
         match message:
@@ -207,6 +213,8 @@ class Connection:
                 self._hub.cancel(message.request_id, owner)
             case wire.RequestResume():
                 self._hub.resume(message, owner, self)
+            case wire.ModelLoad():
+                self._hub.shelf.load(message.model)
             case wire.Hello():
                 raise errors.InvalidParameter("This connection has said hello already.", "type")
             case _:
@@ -233,21 +241,34 @@ class Connection:
         return upload
 
     async def _create(self, message: wire.RequestCreate, owner: str) -> None:
-        image_url = message.image_url
-        if image_url is None:
-            image_id = message.image_id
-            get_image = _no_image if image_id is None else self._uploads.get(image_id)
-            self._hub.create(message, owner, self, get_image)
+        refs = intake.image_refs(message)
+        get_images = self._images_of(refs)
+        if all(ref.image_url is None for ref in refs):
+            self._hub.create(message, owner, self, get_images)
             return
         await self._undecoded.acquire()
         task = None
         try:
-            task = self._hub.create(message, owner, self, partial(self._hub.decode, image_url))
+            task = self._hub.create(message, owner, self, get_images)
         finally:
             if task is None:
                 self._undecoded.release()
             else:
                 task.add_done_callback(self._release)
+
+    def _images_of(self, refs: list[ImageRef]) -> GetImages:
+        """The uploads that have these names now, and the images of the request, one after the other."""
+        sources = [
+            self._uploads.get(ref.image_id or "")
+            if ref.image_url is None
+            else partial(self._hub.decode, ref.image_url)
+            for ref in refs
+        ]
+
+        async def collect() -> tuple[Upload, ...]:
+            return tuple([await source() for source in sources])
+
+        return collect
 
     def _release(self, _: asyncio.Task[Any]) -> None:
         self._undecoded.release()
@@ -259,7 +280,8 @@ class Connection:
         if isinstance(message, wire.RequestCreate):
             self._refuse_request(message.request_id, error)
             return
-        self._tell(error, getattr(message, "request_id", None) or getattr(message, "image_id", None))
+        named = (getattr(message, name, None) for name in ("request_id", "image_id", "model"))
+        self._tell(error, next((ref for ref in named if ref is not None), None))
 
     def _refuse_frame(self, text: str, error: errors.DreamscopeError) -> None:
         """A frame that does not fit the schema; whose it is stands in the raw object, if anywhere."""
@@ -293,7 +315,3 @@ class Connection:
 
     def _say(self, message: wire.Message) -> None:
         self.push(Frame.of(message))
-
-
-async def _no_image() -> None:
-    """The image of a request without one."""

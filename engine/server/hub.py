@@ -1,8 +1,8 @@
 """The requests of all connections: creating, cancelling, resuming, and stopping the server.
 
-    request.create -> checks -> image -> skill request -> engine.submit
-                                                             | engine thread
-    connections <- outbox <- registry.publish <- bridge <----+
+    request.create -> checks -> image -> [accepted, wait for the model] -> engine.submit
+                                                                             | engine thread
+    connections <- outbox <- registry.publish <- bridge <--------------------+
 
 Runs on the event loop and never blocks it: images are decoded in a small thread pool, the engine has its
 own thread. An id is taken from the first `request.create` on, so a repeat during the checks attaches to
@@ -19,33 +19,42 @@ import re
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 from dreamscope.engine import errors, wire
+from dreamscope.engine.runtime.metrics import milliseconds
 from dreamscope.engine.server import intake
 from dreamscope.engine.server.bridge import LoopBridge
 from dreamscope.engine.server.clock import Clock
 from dreamscope.engine.server.options import ServerOptions
+from dreamscope.engine.server.outbox import Frame
 from dreamscope.engine.server.registry import Listener, Record, Registry
-from dreamscope.engine.server.serving import ModelSlot
+from dreamscope.engine.server.serving import Lease
+from dreamscope.engine.server.shelf import Shelf, abandon
 from dreamscope.engine.server.uploads import Upload, decode_upload
+from dreamscope.engine.skills.base import SkillRequest
 
 DECODERS = 2
 MAX_TAG = 4096
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
-GetImage = Callable[[], Awaitable[Upload | None]]
+GetImages = Callable[[], Awaitable[tuple[Upload, ...]]]
 _log = logging.getLogger(__name__)
 
 
 class Hub:
     """One per server; `open` and `close` bracket its life on the event loop."""
 
-    def __init__(self, slot: ModelSlot, options: ServerOptions, clock: Clock) -> None:
-        self.slot = slot
+    def __init__(self, shelf: Shelf, options: ServerOptions, clock: Clock) -> None:
+        self.shelf = shelf
         self.options = options
         self.clock = clock
         self.registry = Registry(clock, lambda request_id: self._stop(request_id, "disconnect"))
         self.stopping = False
+        self.greeted: set[Listener] = set()
+        """The connections that hear about the models."""
         self._preparing: dict[str, asyncio.Task[None]] = {}
+        self._leases: dict[str, Lease] = {}  # request -> the model that works on it
         self._all_quiet = asyncio.Event()
         self._pool: ThreadPoolExecutor | None = None
         self._bridge: LoopBridge | None = None
@@ -54,6 +63,7 @@ class Hub:
         """Start; call it on the event loop."""
         self._pool = ThreadPoolExecutor(DECODERS, thread_name_prefix="decode")
         self._bridge = LoopBridge(asyncio.get_running_loop(), self._publish)
+        self.shelf.open(self._broadcast)
 
     async def close(self) -> None:
         """Refuse new requests, cancel the running ones, and give their last events a moment to arrive."""
@@ -64,6 +74,7 @@ class Hub:
             timer = self.clock.call_later(self.options.drain_seconds, self._all_quiet.set)
             await self._all_quiet.wait()
             timer.cancel()
+        await self.shelf.stop()
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
 
@@ -73,7 +84,7 @@ class Hub:
         return await asyncio.get_running_loop().run_in_executor(self._pool, decode_upload, image_url)
 
     def create(
-        self, message: wire.RequestCreate, owner: str, listener: Listener, get_image: GetImage
+        self, message: wire.RequestCreate, owner: str, listener: Listener, get_images: GetImages
     ) -> asyncio.Task[None] | None:
         """Take on a request and return the task that prepares it, or attach to it when it exists already.
 
@@ -98,7 +109,7 @@ class Hub:
         keep = message.on_disconnect == "continue"
         record = self.registry.open(message.request_id, owner, body_hash, keep)
         self.registry.attach(record, listener, -1)
-        task = asyncio.create_task(self._prepare(record, message, get_image))
+        task = asyncio.create_task(self._prepare(record, message, get_images))
         self._preparing[record.request_id] = task
         return task
 
@@ -111,21 +122,22 @@ class Hub:
         """Replay and go on live. Raises `RequestUnknown`."""
         self.registry.attach(self.registry.find(message.request_id, owner), listener, message.after)
 
-    async def _prepare(self, record: Record, message: wire.RequestCreate, get_image: GetImage) -> None:
+    async def _prepare(self, record: Record, message: wire.RequestCreate, get_images: GetImages) -> None:
         """Check the request completely, then hand it to the engine. The boundary where whatever goes wrong
         becomes the request's only event.
         """
         try:
             if self.stopping:
                 raise errors.ShuttingDown("The server is stopping.")
-            serving = self.slot.serving()
-            parsed = intake.parse(message, serving.model)
-            upload = await get_image()
-            request = intake.engine_request(
-                message, parsed, serving.model, upload, self.clock.now() + self.options.deadline
-            )
+            model = self.shelf.find(intake.base_model(message))
+            parsed = await self._parse(message, model)
+            uploads = await get_images()
+            deadline = self.clock.now() + self.options.deadline
+            lease = self.shelf.take(model.id) or await self._wait(record, message, model)
+            request = intake.engine_request(message, parsed, model, uploads, deadline, record.accepted_at)
+            self._leases[record.request_id] = lease
             assert self._bridge is not None
-            serving.engine.submit(request, self._bridge.deliver_for(record.request_id))
+            lease.engine.submit(request, self._bridge.deliver_for(record.request_id))
         except errors.DreamscopeError as error:
             self._fail(record, error)
         except Exception:
@@ -134,27 +146,81 @@ class Hub:
         finally:
             self._preparing.pop(record.request_id, None)
 
+    async def _parse(self, message: wire.RequestCreate, model: wire.ModelInfo) -> SkillRequest:
+        """Check the message; off the loop where a schema may have to be compiled."""
+        if message.response_format is None and message.preset is None:
+            return intake.parse(message, model)
+        assert self._pool is not None
+        return await asyncio.get_running_loop().run_in_executor(self._pool, intake.parse, message, model)
+
+    async def _wait(self, record: Record, message: wire.RequestCreate, model: wire.ModelInfo) -> Lease:
+        """Accept the request, and wait until its model is loaded.
+
+        Raises why loading failed, or `RequestTimeout`; before accepting, `NotImplementedYet`.
+        """
+        position = self.shelf.queued(model.id)
+        waiter = self.shelf.wait(model.id)
+        record.accepted_at = self.clock.now()
+        accepted = wire.RequestAccepted(
+            request_id=record.request_id,
+            seq=0,
+            t=0.0,
+            model=intake.answering(message, model),
+            skill=message.skill,
+            tag=message.tag,
+            position=position,
+        )
+        self._publish(record.request_id, [accepted])
+        timer = self.clock.call_later(self.options.deadline, partial(_expire, waiter))
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            abandon(waiter)
+            raise
+        finally:
+            timer.cancel()
+
     def _fail(self, record: Record, error: errors.DreamscopeError) -> None:
-        failed = wire.RequestFailed(request_id=record.request_id, seq=0, t=0.0, error=error.info())
+        failed = wire.RequestFailed(request_id=record.request_id, error=error.info(), **self._next(record))
         self._publish(record.request_id, [failed])
         if error.retryable:  # so that the client may try again under the same id
             self.registry.forget(record.request_id)
 
     def _stop(self, request_id: str, reason: str) -> None:
         preparing = self._preparing.pop(request_id, None)
-        if preparing is None:
-            self.slot.serving().engine.cancel(request_id, reason)
+        lease = self._leases.get(request_id)
+        if lease is not None:
+            lease.engine.cancel(request_id, reason)
+        record = self.registry.lookup(request_id)
+        if preparing is None or record is None:
             return
         preparing.cancel()
         cancelled = wire.RequestCancelled(
-            request_id=request_id, seq=0, t=0.0, reason=reason, metrics=wire.Metrics()
+            request_id=request_id, reason=reason, metrics=wire.Metrics(), **self._next(record)
         )
         self._publish(request_id, [cancelled])
 
+    def _next(self, record: Record) -> dict[str, Any]:
+        """`seq` and `t` of the next event of a request that no engine has."""
+        passed = 0.0 if record.accepted_at is None else self.clock.now() - record.accepted_at
+        return {"seq": record.log.last_seq + 1, "t": milliseconds(passed)}
+
+    def _broadcast(self, message: wire.Message) -> None:
+        frame = Frame.of(message)
+        for listener in tuple(self.greeted):
+            listener.push(frame)
+
     def _publish(self, request_id: str, events: list[wire.Message]) -> None:
         self.registry.publish(request_id, events)
+        if any(isinstance(event, wire.TERMINAL) for event in events) and request_id in self._leases:
+            self._leases.pop(request_id).release()
         if self.stopping and not self.registry.running():
             self._all_quiet.set()
+
+
+def _expire(waiter: asyncio.Future[Lease]) -> None:
+    if not waiter.done():
+        waiter.set_exception(errors.RequestTimeout("The request ran into its deadline."))
 
 
 def check_request_id(request_id: str) -> None:
@@ -166,12 +232,13 @@ def check_request_id(request_id: str) -> None:
 
 
 def _body_hash(message: wire.RequestCreate) -> str:
-    """Hash of everything the request says; the image goes in apart so that it is not encoded again.
+    """Hash of everything the request says; images go in apart so that they are not encoded again.
 
     Raises `InvalidParameter` for what could not be echoed: NaN, infinity, nesting without end, a huge tag.
     """
     try:
-        text = wire.encode(replace(message, image_url=None))
+        urls = [ref.image_url for ref in intake.image_refs(message) if ref.image_url is not None]
+        text = wire.encode(replace(message, image_url=None, messages=intake.without_images(message)))
         tag_size = len(json.dumps(message.tag))
     except (ValueError, RecursionError):
         raise errors.InvalidParameter(
@@ -180,5 +247,6 @@ def _body_hash(message: wire.RequestCreate) -> str:
     if tag_size > MAX_TAG:
         raise errors.InvalidParameter(f"The tag may have at most {MAX_TAG} bytes as JSON.", "tag")
     digest = hashlib.sha256(text.encode())
-    digest.update((message.image_url or "").encode("utf-8", "surrogatepass"))
+    for url in urls:
+        digest.update(hashlib.sha256(url.encode("utf-8", "surrogatepass")).digest())
     return digest.hexdigest()

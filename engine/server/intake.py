@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
 from dreamscope.engine import errors, wire
-from dreamscope.engine.models.registry import known_names
 from dreamscope.engine.runtime.job import EngineRequest
 from dreamscope.engine.server.adapter_choice import split_adapter
 from dreamscope.engine.server.uploads import Upload
 from dreamscope.engine.skills.base import SkillRequest
 from dreamscope.engine.skills.parse import parse_request
+from dreamscope.engine.skills.parse_chat import ImageRef
+from dreamscope.engine.skills.parse_chat import image_refs as chat_images
+from dreamscope.engine.skills.presets import apply_preset
 
 ON_DISCONNECT = ("cancel", "continue")
 
 
 def parse(message: wire.RequestCreate, model: wire.ModelInfo) -> SkillRequest:
     """Everything that can be checked without the image. Raises `DreamscopeError` naming the field."""
+    message = apply_preset(message)
     if message.on_disconnect not in ON_DISCONNECT:
         raise errors.InvalidParameter(
             f"on_disconnect must be one of {', '.join(ON_DISCONNECT)}, not {message.on_disconnect!r:.40}.",
@@ -23,7 +30,6 @@ def parse(message: wire.RequestCreate, model: wire.ModelInfo) -> SkillRequest:
     for name in ("question", "object"):
         check_text(getattr(message, name), name)
     plain, _ = split_adapter(message)
-    check_model(plain.model, model)
     return parse_request(plain, model.skills, context_length=model.context_length)
 
 
@@ -37,37 +43,65 @@ def check_text(text: str | None, name: str) -> None:
         ) from None
 
 
-def check_model(name: str | None, loaded: wire.ModelInfo) -> None:
-    """Raises `ModelNotFound` unless `loaded` answers to this name.
+def base_model(message: wire.RequestCreate) -> str | None:
+    """The name of the model without its adapter; `None` for the default. Raises as `split_adapter`."""
+    return split_adapter(message)[0].model
 
-    It answers to no name, to its own id and aliases, and to every other name of our own models: clients
-    hard-code those, and `request.accepted` says which model took the request.
-    """
-    if name is None:
-        return
-    wanted = name.strip().lower()
-    own = {other.lower() for other in (loaded.id, *loaded.aliases)}
-    if wanted not in own and wanted not in known_names():
-        raise errors.ModelNotFound(
-            f"No model {name!r:.80}; this server has {', '.join((loaded.id, *loaded.aliases))}.", "model"
-        )
+
+def answering(message: wire.RequestCreate, model: wire.ModelInfo) -> str:
+    """What `request.accepted` calls the model, with its adapter."""
+    _, adapter = split_adapter(message)
+    return model.id if adapter is None else f"{model.id}/{adapter}"
+
+
+def image_refs(message: wire.RequestCreate) -> list[ImageRef]:
+    """Where the images of the request come from, in order; what `parse` refuses may be missing."""
+    if message.skill == "chat":
+        return list(chat_images(message.messages or ()))
+    if message.image_url is not None:
+        return [ImageRef(image_url=message.image_url)]
+    return [] if message.image_id is None else [ImageRef(message.image_id)]
+
+
+def without_images(message: wire.RequestCreate) -> tuple[wire.ChatTurn, ...] | None:
+    """The messages of a conversation with `null` in place of every image that is part of them."""
+    if message.messages is None:
+        return None
+    return tuple(
+        replace(turn, content=[_without_image(part) for part in turn.content])
+        if isinstance(turn.content, list)
+        else turn
+        for turn in message.messages
+    )
+
+
+def _without_image(part: Any) -> Any:
+    inline = isinstance(part, dict) and "image_url" in part
+    return {**part, "image_url": None} if inline else part
 
 
 def engine_request(
     message: wire.RequestCreate,
     parsed: SkillRequest,
     model: wire.ModelInfo,
-    upload: Upload | None,
+    uploads: Sequence[Upload],
     deadline: float,
+    accepted_at: float | None = None,
 ) -> EngineRequest:
-    """`deadline` in seconds of the monotonic clock."""
+    """`uploads` are those of `image_refs`, in order. Moments in seconds of the monotonic clock;
+    `accepted_at` as in `EngineRequest`.
+    """
+    images = tuple(upload.image for upload in uploads)
+    talks = parsed.skill == "chat"
     _, adapter = split_adapter(message)
     return EngineRequest(
         request_id=message.request_id,
         skill_request=parsed,
-        image=None if upload is None else upload.image,
+        image=images[0] if images and not talks else None,
+        images=images if talks else (),
         deadline=deadline,
         tag=message.tag,
-        model=model.id if adapter is None else f"{model.id}/{adapter}",
+        model=answering(message, model),
         adapter=adapter,
+        accepted_at=accepted_at,
     )

@@ -2,34 +2,75 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
-from dreamscope.engine.devices.registry import open_device
+from dreamscope.engine.devices.registry import cpu_threads, open_device
+from dreamscope.engine.errors import DreamscopeError
 from dreamscope.engine.models.registry import FAMILY_SKILLS, ModelSpec
 from dreamscope.engine.runtime.adapters import AdapterRegistry
 from dreamscope.engine.runtime.engine import Engine
 from dreamscope.engine.server.options import MIB
 from dreamscope.engine.server.serving import Serving
 from dreamscope.engine.settings import Values
-from dreamscope.engine.weights.adapter import load_adapter
+from dreamscope.engine.weights.adapter import fits, load_adapter, read_facts
+from dreamscope.engine.weights.known import config_of
 from dreamscope.engine.weights.load import load_model
+from dreamscope.engine.weights.memory import image_cache_bytes
 from dreamscope.engine.weights.progress import Report
 
 
-def load_serving(spec: ModelSpec, values: Values, report: Report) -> Serving:
-    """Load and start; blocks for as long as that takes. Raises `DreamscopeError` saying what to do."""
-    device = open_device(values["device"], values["dtype"], values["threads"] or spec.threads)
-    model = load_model(spec, device, report)
-    info = replace(spec.info(default=True, loaded=True), context_length=model.config.text.max_context)
-    if spec.path is not None:  # only its tensors have told which family a local checkpoint is
-        info = replace(info, skills=FAMILY_SKILLS[model.family])
-    engine = Engine(
-        model,
-        info,
-        max_queue=values["max_queue"],
-        image_cache_bytes=values["image_cache_mb"] * MIB,
-        adapters=AdapterRegistry(values["adapters"], partial(load_adapter, model=model)),
-    )
-    engine.start()
-    return Serving(info, engine, f"{device.name} {device.dtype}")
+class Loader:
+    """Loads models with the same settings, one at a time, from any thread."""
+
+    def __init__(self, values: Values) -> None:
+        self._values = values
+        self._all_threads = cpu_threads()  # before any model changes it
+
+    def load(self, spec: ModelSpec, report: Report) -> Serving:
+        """Load and start; blocks for as long as that takes. Raises `DreamscopeError` saying what to do."""
+        values = self._values
+        device = open_device(values["device"], values["dtype"], self._threads(spec))
+        model = load_model(spec, device, report)
+        info = replace(spec.info(loaded=True), context_length=model.config.text.max_context)
+        if spec.path is not None:  # only its tensors have told which family a local checkpoint is
+            info = replace(info, skills=FAMILY_SKILLS[model.family])
+        engine = Engine(
+            model,
+            info,
+            max_queue=values["max_queue"],
+            image_cache_bytes=image_cache_bytes(values["image_cache_mb"] * MIB, model),
+            adapters=AdapterRegistry(values["adapters"], partial(load_adapter, model=model)),
+        )
+        engine.start()
+        return Serving(info, engine, f"{device.name} {device.dtype}")
+
+    def _threads(self, spec: ModelSpec) -> int | None:
+        chosen: int | None = self._values["threads"]
+        if self._values["device"] == "mlx":  # which chooses by itself
+            return chosen
+        return chosen or spec.threads or self._all_threads
+
+
+def fitting_adapters(folder: Path, specs: Sequence[ModelSpec]) -> Mapping[str, tuple[str, ...]]:
+    """The ids of the adapters in `folder` that fit each model. Reads every file of the folder."""
+    configs = {}
+    for spec in specs:
+        if spec.unavailable is None:
+            try:
+                configs[spec.id] = config_of(spec)
+            except DreamscopeError:
+                continue  # loading the model will say what is wrong with it
+    found: dict[str, list[str]] = {model_id: [] for model_id in configs}
+    registry = AdapterRegistry(folder)
+    for entry in registry.list():
+        try:
+            facts = read_facts(registry.find(entry.key))
+        except DreamscopeError:
+            continue  # a request that names it is told what is wrong with it
+        for model_id, config in configs.items():
+            if fits(facts, config):
+                found[model_id].append(entry.id)
+    return {model_id: tuple(ids) for model_id, ids in found.items()}

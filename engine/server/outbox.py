@@ -4,8 +4,8 @@ The engine never waits for a socket, so something must give when a reader is slo
 
 1. Events of one request leave in the order they came; requests may overtake each other.
 2. A delta is merged into the last unsent event of its request if that is a delta of the same type and the
-   merged frame stays small. The merged event carries the last `seq`, the first as `first_seq`, and the sum
-   of `n`. Nothing else is merged and nothing is dropped.
+   merged frame stays small. The merged event carries the last `seq`, the first as `first_seq`, the sum of
+   `n` and the token probabilities of all, one after the other. Nothing else is merged and nothing is dropped.
 3. The first delta after a change of phase may leave at once. The ones behind it are held for up to 16 ms
    from the frame before, so that a fast model costs 60 frames a second instead of one per token.
    Whatever follows a held delta of the same request releases it.
@@ -27,6 +27,8 @@ MERGE_BYTES = 32 * 1024
 LIMIT_BYTES = 4 * 1024 * 1024
 HOLD_SECONDS = 0.016
 
+Delta = wire.ReasoningDelta | wire.TextDelta | wire.MaskDelta
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:
@@ -44,7 +46,7 @@ class Frame:
 class _Entry:
     """One future frame: `frame`, or the merge of `parts` ending with `last`."""
 
-    __slots__ = ("due", "frame", "last", "n", "parts", "size")
+    __slots__ = ("due", "frame", "last", "n", "parts", "probs", "size")
 
     def __init__(self, frame: Frame, due: float) -> None:
         self.frame = frame
@@ -52,17 +54,23 @@ class _Entry:
         self.size = len(frame.text)
         self.last = frame.message
         self.parts: list[str] = []
+        self.probs: list[tuple[int, float]] = []
         self.n = 0
         if isinstance(frame.message, wire.MERGEABLE):
             self.parts.append(frame.message.delta)
+            self.probs += _probs_of(frame.message)
             self.n = frame.message.n
 
-    def merge(self, message: wire.ReasoningDelta | wire.TextDelta | wire.MaskDelta) -> int:
+    def merge(self, message: Delta) -> int:
         """Append a delta; returns by how many bytes the frame grows (ASCII, so characters)."""
+        probs = _probs_of(message)
         self.parts.append(message.delta)
+        self.probs += probs
         self.n += message.n
         self.last = message
         grown = len(json.dumps(message.delta)) - 2
+        if probs:
+            grown += len(json.dumps(probs, separators=(",", ":")))
         self.size += grown
         return grown
 
@@ -75,6 +83,8 @@ class _Entry:
         assert isinstance(last, wire.MERGEABLE)
         first_seq = first.seq if first.first_seq is None else first.first_seq
         merged = dataclasses.replace(last, delta="".join(self.parts), n=self.n, first_seq=first_seq)
+        if not isinstance(merged, wire.MaskDelta):
+            merged = dataclasses.replace(merged, probs=tuple(self.probs) or None)
         return wire.encode(merged)
 
 
@@ -170,6 +180,10 @@ class Outbox:
             self._sent[request_id] = (type(entry.last), now)
         elif isinstance(entry.last, wire.TERMINAL):
             self._sent.pop(request_id, None)
+
+
+def _probs_of(delta: Delta) -> wire.Probs:
+    return () if isinstance(delta, wire.MaskDelta) else delta.probs or ()
 
 
 def _request_of(entry: _Entry) -> str | None:

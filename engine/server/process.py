@@ -7,8 +7,8 @@ The lines with JSON are for a supervisor that reads standard output; `/health` t
 
 from __future__ import annotations
 
+import asyncio
 import json
-import logging
 import os
 import signal
 import socket
@@ -25,15 +25,13 @@ from dreamscope.engine.server.app import build_app
 from dreamscope.engine.server.auth import is_loopback
 from dreamscope.engine.server.listen import bind, url_of
 from dreamscope.engine.server.options import MIB, ServerOptions
-from dreamscope.engine.server.serving import ModelSlot, Serving
+from dreamscope.engine.server.shelf import Shelf
 from dreamscope.engine.settings import SettingError, Values
 
 GRACEFUL_SECONDS = 5
 HARD_MESSAGE_BYTES = 32 * MIB
 """Above this the transport itself hangs up. It is more than the protocol allows, so that a message slightly
 too big gets a proper close frame with the reason."""
-Load = Callable[[], Serving]
-_log = logging.getLogger(__name__)
 
 
 class EngineServer(uvicorn.Server):
@@ -57,8 +55,8 @@ class EngineServer(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def serve(values: Values, slot: ModelSlot, load: Load) -> int:
-    """Serve the model that `load()` (called once, in a thread) returns. Returns the exit status.
+def serve(values: Values, shelf: Shelf) -> int:
+    """Serve the models of `shelf`, beginning with the default. Returns the exit status.
 
     Raises `SettingError` for an address that cannot or must not be used.
     """
@@ -69,38 +67,34 @@ def serve(values: Values, slot: ModelSlot, load: Load) -> int:
     url = url_of(host, listener)
     facts = {"url": url, "host": host, "port": listener.getsockname()[1], "pid": os.getpid()}
     failures: list[int] = []
+    loading: list[asyncio.Task[None]] = []
 
     def announce(word: str) -> None:
-        print(word, json.dumps({**facts, "model": slot.model.id}), flush=True)
+        print(word, json.dumps({**facts, "model": shelf.default.id}), flush=True)
 
-    def load_model() -> None:
+    async def load_default() -> None:
         try:
-            slot.set_ready(load())
+            (await shelf.wait(shelf.default.id)).release()
         except errors.DreamscopeError as error:
-            fail(error)
-        except Exception:
-            _log.exception("loading %s failed", slot.model.id)
-            fail(errors.InternalError("Loading failed; the trace is above."))
+            failures.append(1)
+            print(f"Cannot serve {shelf.default.id}: {error.message}", file=sys.stderr, flush=True)
+            server.should_exit = True
         else:
             announce("ready")
 
-    def fail(error: errors.DreamscopeError) -> None:
-        slot.set_failed(error)
-        failures.append(1)
-        print(f"Cannot serve {slot.model.id}: {error.message}", file=sys.stderr, flush=True)
-        server.should_exit = True
-
     def started() -> None:
-        print(f"Dreamscope engine at {url} with {slot.model.id}", flush=True)
+        print(f"Dreamscope engine at {url} with {shelf.default.id}", flush=True)
         announce("listening")
-        threading.Thread(target=load_model, name="load", daemon=True).start()
+        loading.append(asyncio.create_task(load_default()))
 
-    app = build_app(slot, server_options(values))
+    app = build_app(shelf, server_options(values))
     config = uvicorn_config(app, values["log_level"])
     server = EngineServer(config, app.door.close, started)
     _exit_quietly_after_signals()
+    if values["exit_with_parent"]:
+        threading.Thread(target=_stop_at_end_of_input, name="parent", daemon=True).start()
     server.run(sockets=[listener])
-    slot.close()
+    shelf.close()
     return 1 if failures else 0
 
 
@@ -145,3 +139,10 @@ def _exit_quietly_after_signals() -> None:
     """uvicorn repeats the signal after its clean shutdown; the exit status should say that all is well."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
+
+
+def _stop_at_end_of_input() -> None:
+    """Ends this process politely when standard input ends: whoever held its other end is gone."""
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)

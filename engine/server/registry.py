@@ -44,6 +44,7 @@ class Record:
     log: EventLog = field(default_factory=EventLog)
     listeners: set[Listener] = field(default_factory=set)
     finished: bool = False
+    accepted_at: float | None = None  # when it was accepted, if not by an engine
     grace: Timer | None = None
 
 

@@ -1,13 +1,14 @@
-"""The model behind the server: being loaded, ready, or failed."""
+"""What the server knows of a model: how to load it, what is loaded, and the permission to use that."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from dreamscope.engine import errors, wire
+from dreamscope.engine import wire
 from dreamscope.engine.runtime.job import EngineRequest
+from dreamscope.engine.weights.progress import Report
 
 Deliver = Callable[[list[wire.Message]], None]
 
@@ -37,51 +38,30 @@ class Serving:
     device: str
 
 
-class ModelSlot:
-    """Holds the one model of this process. The loader thread sets it, the event loop reads it; each change
-    is one assignment.
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A model that can be loaded, or of which only the name is known: then `info.state` is unavailable.
+
+    `load(report)` blocks and runs in a thread; it raises `DreamscopeError`. `light`: a packaged miniature,
+    which may lie beside any other model.
     """
 
-    def __init__(self, announced: wire.ModelInfo) -> None:
-        """`announced` is what is known of the model before it is loaded."""
-        self._announced = replace(announced, loaded=False, default=True)
-        self._serving: Serving | None = None
-        self._failure: errors.DreamscopeError | None = None
+    info: wire.ModelInfo
+    load: Callable[[Report], Serving]
+    light: bool = False
 
-    @property
-    def status(self) -> str:
-        """`loading`, `ok` or `failed`."""
-        if self._serving is not None:
-            return "ok"
-        return "loading" if self._failure is None else "failed"
 
-    @property
-    def model(self) -> wire.ModelInfo:
-        """The entry for the model list."""
-        return self._announced if self._serving is None else self._serving.model
+class Lease:
+    """Permission to use a loaded model, which is not unloaded before `release`."""
 
-    @property
-    def device(self) -> str | None:
-        """Where the model runs, once it is loaded."""
-        return None if self._serving is None else self._serving.device
+    __slots__ = ("_give_back", "engine")
 
-    def set_ready(self, serving: Serving) -> None:
-        """The model is loaded."""
-        self._serving = replace(serving, model=replace(serving.model, loaded=True, default=True))
+    def __init__(self, engine: EngineLike, give_back: Callable[[], None]) -> None:
+        self.engine = engine
+        self._give_back: Callable[[], None] | None = give_back
 
-    def set_failed(self, failure: errors.DreamscopeError) -> None:
-        """The model will not be loaded."""
-        self._failure = failure
-
-    def close(self) -> None:
-        """Stop the engine, if one is running."""
-        if self._serving is not None:
-            self._serving.engine.shutdown()
-
-    def serving(self) -> Serving:
-        """The loaded model. Raises `ModelLoading`, or why loading failed."""
-        if self._serving is not None:
-            return self._serving
-        if self._failure is not None:
-            raise self._failure
-        raise errors.ModelLoading(f"The model {self._announced.id} is still being loaded; try again soon.")
+    def release(self) -> None:
+        """The model is not needed any more; harmless when called again."""
+        give_back, self._give_back = self._give_back, None
+        if give_back is not None:
+            give_back()

@@ -72,6 +72,35 @@ async def test_stop_kills_a_child_that_ignores_the_signal(monkeypatch):
         os.kill(pid, 0)
 
 
+async def test_the_child_hears_when_its_supervisor_is_killed():
+    """The child holds a socket to the test, which ends with the child."""
+    ended = asyncio.Event()
+    connected: asyncio.Queue[asyncio.StreamReader] = asyncio.Queue()
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.put_nowait(reader)
+        await ended.wait()
+        writer.close()
+
+    async with await asyncio.start_server(take, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        child = f"import socket, sys; s = socket.create_connection(('127.0.0.1', {port})); sys.stdin.read()"
+        parent = (
+            "import asyncio, sys; from dreamscope.app.supervisor import Supervisor\n"
+            "async def main():\n"
+            f"    Supervisor([sys.executable, '-c', {child!r}]).start()\n"
+            "    await asyncio.Event().wait()\n"
+            "asyncio.run(main())"
+        )
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", parent)
+        async with asyncio.timeout(60):
+            reader = await connected.get()
+            process.kill()
+            await process.wait()
+            assert await reader.read() == b""
+        ended.set()
+
+
 async def test_a_child_that_never_was_ready_is_not_restarted():
     supervisor = Supervisor([sys.executable, "-c", "print('working'); raise SystemExit('no such model')"])
     supervisor.start()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import queue
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -20,11 +22,13 @@ from dreamscope.engine.server.app import build_app
 from dreamscope.engine.server.listen import bind
 from dreamscope.engine.server.options import ServerOptions
 from dreamscope.engine.server.process import EngineServer, uvicorn_config
-from dreamscope.engine.server.serving import Deliver, ModelSlot, Serving
+from dreamscope.engine.server.serving import Deliver, Known, Serving
+from dreamscope.engine.server.shelf import Shelf
+from dreamscope.engine.weights.progress import Progress, Report
 
 TIMEOUT = 20.0
 MODEL = wire.ModelInfo(
-    id="sprite-2", skills=("query", "caption", "point", "detect"), name="Sprite 2", aliases=("tiny",)
+    id="sprite-2", skills=("query", "caption", "point", "detect", "chat"), name="Sprite 2", aliases=("tiny",)
 )
 
 
@@ -35,7 +39,7 @@ class FakeJob:
         self.request = request
         self.ended = False
         self._deliver = deliver
-        self._seq = 0
+        self._seq = 0 if request.accepted_at is None else 1
 
     def send(self, *events: wire.RequestEvent) -> None:
         """Number the events and deliver them as one batch."""
@@ -74,11 +78,9 @@ class FakeEngine:
         if self.refusal is not None:
             raise self.refusal
         job = self.jobs[request.request_id] = FakeJob(request, deliver)
-        job.send(
-            wire.RequestAccepted(
-                request_id="", model=request.model, skill=request.skill_request.skill, tag=request.tag
-            )
-        )
+        if request.accepted_at is None:
+            skill = request.skill_request.skill
+            job.send(wire.RequestAccepted(request_id="", model=request.model, skill=skill, tag=request.tag))
         self._fresh.put_nowait(job)
 
     def cancel(self, request_id: str, reason: str = "client") -> None:
@@ -153,8 +155,23 @@ class Client:
         await self.socket.send(wire.encode(message))
 
     async def receive(self) -> Any:
+        """The next message that is not about the models."""
+        while isinstance(message := await self.receive_any(), (wire.Models, wire.ModelProgress)):
+            pass
+        return message
+
+    async def receive_any(self) -> Any:
         """The next message."""
         return wire.decode(await asyncio.wait_for(self.socket.recv(), TIMEOUT))
+
+    async def models_until(self, model_id: str, **facts: Any) -> wire.ModelInfo:
+        """The entry of a model in the first list that says all of these `facts` of it."""
+        while True:
+            message = await self.receive_any()
+            if isinstance(message, wire.Models):
+                info = next(info for info in message.models if info.id == model_id)
+                if all(getattr(info, name) == value for name, value in facts.items()):
+                    return info
 
     async def until(self, *kinds: type[wire.Message]) -> list[Any]:
         """Messages up to and including the first of these kinds."""
@@ -172,9 +189,8 @@ class Client:
 class Harness:
     """A running server and what the tests need of it."""
 
-    def __init__(self, address: tuple[str, int], slot: ModelSlot, server: EngineServer) -> None:
+    def __init__(self, address: tuple[str, int], server: EngineServer) -> None:
         self.host, self.port = address
-        self.slot = slot
         self.server = server
 
     @property
@@ -215,31 +231,88 @@ def make_job() -> type[FakeJob]:
     return FakeJob
 
 
-@pytest.fixture
-def loading_slot() -> ModelSlot:
-    return ModelSlot(MODEL)
+class Stock:
+    """Models to be loaded by hand: `load` of one blocks until the test calls `finish` or `fail` for it."""
+
+    def __init__(self) -> None:
+        self.engines: dict[str, FakeEngine] = {}
+        self.begun: list[str] = []
+        self._turns: dict[str, queue.SimpleQueue[Exception | None]] = {}
+        self._reports: dict[str, Report] = {}
+        self._changed = threading.Condition()
+
+    def known(self, info: wire.ModelInfo, engine: FakeEngine | None = None, light: bool = False) -> Known:
+        """An entry of the shelf."""
+        self.engines[info.id] = engine or FakeEngine()
+        self._turns[info.id] = queue.SimpleQueue()
+
+        def load(report: Report) -> Serving:
+            with self._changed:
+                self.begun.append(info.id)
+                self._reports[info.id] = report
+                self._changed.notify_all()
+            failure = self._turns[info.id].get(timeout=TIMEOUT)
+            if failure is not None:
+                raise failure
+            return Serving(info, self.engines[info.id], "cpu float32")
+
+        return Known(info, load, light)
+
+    def finish(self, model_id: str) -> None:
+        """The next (or running) load of this model succeeds."""
+        self._turns[model_id].put(None)
+
+    def fail(self, model_id: str, error: Exception) -> None:
+        """The next (or running) load of this model raises."""
+        self._turns[model_id].put(error)
+
+    def report(self, model_id: str, progress: Progress) -> None:
+        """Report from the running load."""
+        self._reports[model_id](progress)
+
+    async def loading(self, model_id: str, times: int = 1) -> None:
+        """Wait until this model is being loaded, for the so many-th time."""
+
+        def wait() -> bool:
+            with self._changed:
+                return self._changed.wait_for(lambda: self.begun.count(model_id) >= times, TIMEOUT)
+
+        assert await asyncio.to_thread(wait), f"{model_id} is not loaded, only {self.begun}"
 
 
 @pytest.fixture
-def slot(loading_slot: ModelSlot, engine: FakeEngine) -> ModelSlot:
-    loading_slot.set_ready(Serving(MODEL, engine, "cpu float32"))
-    return loading_slot
+def stock() -> Stock:
+    return Stock()
+
+
+@pytest.fixture
+def loading_shelf(stock: Stock, engine: FakeEngine) -> Shelf:
+    """A shelf with one model, `sprite-2`, whose loading ends when the test says so."""
+    return Shelf([stock.known(MODEL, engine, light=True)])
+
+
+@pytest.fixture
+async def shelf(loading_shelf: Shelf, stock: Stock) -> Shelf:
+    """A shelf with one model, which is loaded."""
+    stock.finish(MODEL.id)
+    (await asyncio.wait_for(loading_shelf.wait(MODEL.id), TIMEOUT)).release()
+    return loading_shelf
 
 
 @pytest.fixture
 def serve() -> Serve:
     @asynccontextmanager
     async def run(
-        slot: ModelSlot, options: ServerOptions | None = None, clock: FakeClock | None = None
+        shelf: Shelf, options: ServerOptions | None = None, clock: FakeClock | None = None
     ) -> AsyncIterator[Harness]:
-        app = build_app(slot, options or ServerOptions(drain_seconds=0.5), clock)
+        app = build_app(shelf, options or ServerOptions(drain_seconds=0.5), clock)
         listener = bind("127.0.0.1", 0, 1)
         started = asyncio.Event()
         server = EngineServer(uvicorn_config(app, "error"), app.door.close, started.set)
         task = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             await asyncio.wait_for(started.wait(), TIMEOUT)
-            yield Harness(listener.getsockname(), slot, server)
+            yield Harness(listener.getsockname(), server)
         finally:
             server.should_exit = True
             if clock is not None:
@@ -250,8 +323,8 @@ def serve() -> Serve:
 
 
 @pytest.fixture
-async def server(serve: Serve, slot: ModelSlot) -> AsyncIterator[Harness]:
-    async with serve(slot) as harness:
+async def server(serve: Serve, shelf: Shelf) -> AsyncIterator[Harness]:
+    async with serve(shelf) as harness:
         yield harness
 
 

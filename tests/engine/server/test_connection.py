@@ -52,8 +52,8 @@ class ScriptedSocket:
 
 
 @pytest.fixture
-async def hub(slot, clock) -> AsyncIterator[Hub]:
-    hub = Hub(slot, ServerOptions(), clock)
+async def hub(shelf, clock) -> AsyncIterator[Hub]:
+    hub = Hub(shelf, ServerOptions(), clock)
     hub.open()
     yield hub
     await asyncio.wait_for(hub.close(), TIMEOUT)

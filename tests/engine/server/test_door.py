@@ -50,8 +50,8 @@ async def test_a_foreign_origin_is_refused_before_the_upgrade(server):
         assert body["error"]["code"] == "origin_not_allowed"
 
 
-async def test_loopback_and_configured_origins_get_in(serve, slot):
-    async with serve(slot, ServerOptions(allowed_origins=("https://lab.example",))) as server:
+async def test_loopback_and_configured_origins_get_in(serve, shelf):
+    async with serve(shelf, ServerOptions(allowed_origins=("https://lab.example",))) as server:
         for origin in ("http://localhost:7860", "http://127.0.0.1:9", "https://lab.example"):
             async with server.client(origin=origin):
                 pass
@@ -97,8 +97,8 @@ def test_keys():
     assert "k1" not in str(owner_of("k1", ("k1",)))
 
 
-async def test_a_key_is_asked_for_in_hello_or_header(serve, slot):
-    async with serve(slot, ServerOptions(api_keys=("secret", "other"))) as server:
+async def test_a_key_is_asked_for_in_hello_or_header(serve, shelf):
+    async with serve(shelf, ServerOptions(api_keys=("secret", "other"))) as server:
         for hello, headers in (
             (wire.Hello(auth="secret"), {}),
             (wire.Hello(), {"Authorization": "Bearer secret"}),
@@ -115,9 +115,9 @@ async def test_a_key_is_asked_for_in_hello_or_header(serve, slot):
                 assert (await client.closed())[0] == 4401
 
 
-async def test_requests_belong_to_their_key(serve, slot, engine):
+async def test_requests_belong_to_their_key(serve, shelf, engine):
     options = ServerOptions(api_keys=("k1", "k2"))
-    async with serve(slot, options) as server, server.socket() as one, server.socket() as two:
+    async with serve(shelf, options) as server, server.socket() as one, server.socket() as two:
         for client, key in ((one, "k1"), (two, "k2")):
             await client.send(wire.Hello(auth=key))
             await client.receive()
@@ -147,14 +147,14 @@ async def test_anything_but_hello_first_closes(server, frame):
         assert (await client.closed())[0] == 4400
 
 
-async def test_too_many_connections(serve, slot):
+async def test_too_many_connections(serve, shelf):
     options = ServerOptions(max_connections=1)
-    async with serve(slot, options) as server, server.client(), server.socket() as second:
+    async with serve(shelf, options) as server, server.client(), server.socket() as second:
         assert (await second.closed())[0] == 4429
 
 
-async def test_no_hello_in_time(serve, slot, clock):
-    async with serve(slot, clock=clock) as server, server.client() as greeted, server.socket() as silent:
+async def test_no_hello_in_time(serve, shelf, clock):
+    async with serve(shelf, clock=clock) as server, server.client() as greeted, server.socket() as silent:
         clock.advance(4.9)
         assert silent.socket.close_code is None
         clock.advance(0.2)
@@ -171,8 +171,8 @@ async def lost(server, client) -> None:
     await asyncio.wait_for(asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED), 10)
 
 
-async def test_an_abandoned_request_is_cancelled_after_the_grace(serve, slot, engine, clock):
-    async with serve(slot, clock=clock) as server:
+async def test_an_abandoned_request_is_cancelled_after_the_grace(serve, shelf, engine, clock):
+    async with serve(shelf, clock=clock) as server:
         async with server.client() as client:
             await client.send(created())
             await engine.next_job()
@@ -187,8 +187,8 @@ async def test_an_abandoned_request_is_cancelled_after_the_grace(serve, slot, en
             assert event.reason == "disconnect"
 
 
-async def test_coming_back_in_time_keeps_it_running(serve, slot, engine, clock):
-    async with serve(slot, clock=clock) as server:
+async def test_coming_back_in_time_keeps_it_running(serve, shelf, engine, clock):
+    async with serve(shelf, clock=clock) as server:
         async with server.client() as client:
             await client.send(created())
             await engine.next_job()
@@ -201,8 +201,8 @@ async def test_coming_back_in_time_keeps_it_running(serve, slot, engine, clock):
             assert engine.cancels == []
 
 
-async def test_continue_runs_on_alone_and_expires_after_its_end(serve, slot, engine, clock):
-    async with serve(slot, clock=clock) as server:
+async def test_continue_runs_on_alone_and_expires_after_its_end(serve, shelf, engine, clock):
+    async with serve(shelf, clock=clock) as server:
         async with server.client() as client:
             await client.send(created(on_disconnect="continue"))
             job = await engine.next_job()
@@ -219,8 +219,8 @@ async def test_continue_runs_on_alone_and_expires_after_its_end(serve, slot, eng
             assert (await client.receive()).error.code == "request_unknown"
 
 
-async def test_a_stopping_server_cancels_tells_and_closes_with_1001(serve, slot, engine):
-    async with serve(slot) as server, server.client() as client:
+async def test_a_stopping_server_cancels_tells_and_closes_with_1001(serve, shelf, engine):
+    async with serve(shelf) as server, server.client() as client:
         await client.send(created())
         job = await engine.next_job()
         job.text("so far")

@@ -47,8 +47,8 @@ async def call(
 
 
 @pytest.fixture
-def app(slot):
-    return build_app(slot, ServerOptions())
+def app(shelf):
+    return build_app(shelf, ServerOptions())
 
 
 async def test_health(app):
@@ -56,17 +56,20 @@ async def test_health(app):
     assert status == 200
     facts = json.loads(body)
     assert (facts["status"], facts["model"], facts["device"]) == ("ok", "sprite-2", "cpu float32")
+    assert facts["loaded"] == ["sprite-2"]
     assert facts["server"]
     assert facts["version"]
     assert headers["content-type"] == "application/json"
 
 
-async def test_health_while_loading_and_after_a_failure(loading_slot):
-    app = build_app(loading_slot, ServerOptions())
+async def test_health_while_loading_and_after_a_failure(loading_shelf, stock):
+    app = build_app(loading_shelf, ServerOptions())
     status, headers, body = await call(app, "/health")
     assert (status, json.loads(body)["status"]) == (503, "loading")
     assert headers["retry-after"] == "1"
-    loading_slot.set_failed(errors.WeightsNotFound("No weights."))
+    stock.fail("sprite-2", errors.WeightsNotFound("No weights."))
+    with pytest.raises(errors.WeightsNotFound):
+        await loading_shelf.wait("sprite-2")
     assert json.loads((await call(app, "/health"))[2])["status"] == "failed"
 
 
@@ -107,13 +110,13 @@ async def test_request_ids_are_unique_or_the_callers(app):
     assert (await call(app, "/health", headers={"X-Request-Id": "no good"}))[1]["x-request-id"] != "no good"
 
 
-async def test_a_bug_in_a_route_is_our_error_body(slot, monkeypatch):
-    app = build_app(slot, ServerOptions())
+async def test_a_bug_in_a_route_is_our_error_body(shelf, monkeypatch):
+    app = build_app(shelf, ServerOptions())
 
     def broken(self):
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr(type(slot), "device", property(broken))
+    monkeypatch.setattr(type(shelf), "device", property(broken))
     status, headers, body = await call(app, "/health", fails=True)  # raised again for the server's log
     assert status == 500
     assert b"secret" not in body

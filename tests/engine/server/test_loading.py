@@ -13,7 +13,7 @@ from dreamscope.engine.errors import AdapterNotFound
 from dreamscope.engine.models.registry import find_model
 from dreamscope.engine.runtime.adapters import AdapterId
 from dreamscope.engine.runtime.job import EngineRequest
-from dreamscope.engine.server.loading import load_serving
+from dreamscope.engine.server.loading import Loader
 from dreamscope.engine.settings import load
 from dreamscope.engine.skills.base import Sampling, SkillRequest
 
@@ -24,7 +24,7 @@ def serve(checkpoint: Path) -> Any:
 
     def start(**flags: str) -> Any:
         values = load(SETTINGS, "serve", {"device": "cpu", "dtype": "float32", **flags}, {})
-        made.append(load_serving(find_model(str(checkpoint)), values, lambda progress: None))
+        made.append(Loader(values).load(find_model(str(checkpoint)), lambda progress: None))
         return made[-1].engine
 
     yield start

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,9 +40,30 @@ def script() -> list[wire.Message]:
     return [_numbered(event, seq) for seq, event in enumerate(events)]
 
 
-def _numbered(event: wire.Message, seq: int) -> wire.Message:
-    from dataclasses import replace
+PLACE = wire.PlaceSpread(
+    wire.Spread(0.5, (0.2, 0.3), (0.125, 0.375)), wire.Spread(0.25, (0.5, 0.5), (0.25, 0.75))
+)
+EXTENT = wire.BoxSpread(PLACE.x, PLACE.y, PLACE.y, PLACE.x)
 
+
+def uncertain_script() -> list[wire.Message]:
+    """The same, where uncertainty was asked for: one token a word, the last of the reasoning held back."""
+    grounding = (wire.Ground(6, 9, ((0.25, 0.5),), (PLACE,)),)
+    probs = ((2, 0.9), (4, 0.5), (3, 0.25))
+    extra: list[dict[str, Any]] = [{} for _ in script()]
+    extra[2] = {"probs": probs[:1]}
+    extra[4] = {"spread": PLACE}
+    extra[5] = {"probs": probs[1:]}
+    extra[6] = {"spreads": (PLACE,)}
+    extra[9] = {"grounding": grounding, "probs": probs}
+    extra[11] = {"probs": ((3, 0.75),)}
+    extra[12] = {"spread": PLACE}
+    extra[13] = {"spread": PLACE}
+    extra[14] = {"spread": EXTENT}
+    return [replace(event, **fields) for event, fields in zip(script(), extra, strict=True)]
+
+
+def _numbered(event: wire.Message, seq: int) -> wire.Message:
     return replace(event, seq=seq, t=float(seq))
 
 
@@ -73,6 +98,52 @@ def test_state_in_the_middle_of_a_span():
         "grounding": [],
         "open": {"index": 0, "start": 6, "points": [[0.25, 0.5]]},
     }
+
+
+def test_state_with_uncertainty():
+    state = fold(uncertain_script())
+    ground = {
+        "start_idx": 6,
+        "end_idx": 9,
+        "points": [[0.25, 0.5]],
+        "spreads": [wire.to_json(PLACE)],
+    }
+    assert state["reasoning"] == {
+        "text": "I see cup",
+        "grounding": [ground],
+        "probs": [[2, 0.9], [4, 0.5], [3, 0.25]],
+        "open": None,
+    }
+    assert state["probs"] == [[3, 0.75]]
+    assert state["points"] == [{"x": 0.1, "y": 0.2, "spread": wire.to_json(PLACE)}]
+    assert [box["spread"] for box in state["boxes"]] == [wire.to_json(EXTENT)]
+
+
+def test_state_with_uncertainty_in_the_middle_of_a_span():
+    state = fold(uncertain_script()[:6])
+    assert state["reasoning"] == {
+        "text": "I see cup",
+        "grounding": [],
+        "probs": [[2, 0.9], [4, 0.5], [3, 0.25]],
+        "open": {"index": 0, "start": 6, "points": [[0.25, 0.5]], "spreads": [wire.to_json(PLACE)]},
+    }
+    closed = fold(uncertain_script()[:7])
+    assert closed["reasoning"]["grounding"][0]["spreads"] == [wire.to_json(PLACE)]
+
+
+def test_state_of_gaze_and_mask_with_uncertainty():
+    rid = {"request_id": "a"}
+    box = wire.Box(0.1, 0.1, 0.5, 0.5)
+    events = [
+        wire.GazeEvent(**rid, x=0.25, y=0.5, spread=PLACE),
+        wire.MaskBox(**rid, bbox=box, spread=EXTENT),
+    ]
+    state = fold(events)
+    assert state["gaze"] == {"x": 0.25, "y": 0.5, "spread": wire.to_json(PLACE)}
+    assert state["mask"]["bbox"] == {**wire.to_json(box), "spread": wire.to_json(EXTENT)}
+    whole = replace(box, spread=EXTENT)
+    done = wire.MaskDone(**rid, path="M 0 0", coarse_path="M 0 0", bbox=whole, coarse_bbox=whole)
+    assert fold([*events, done])["mask"]["bbox"] == state["mask"]["bbox"]
 
 
 def test_state_without_reasoning_has_none():
@@ -118,10 +189,11 @@ def test_byte_bound_trims_and_a_giant_event_survives_alone():
     assert kept.message.delta == "y" * 9000
 
 
-@given(st.integers(1, 20), st.integers(-1, 16), st.integers(1, 16))
-def test_whatever_was_seen_a_resume_completes_it(max_events, seen, published):
+@pytest.mark.parametrize("whole", [script(), uncertain_script()], ids=["plain", "uncertain"])
+@given(max_events=st.integers(1, 20), seen=st.integers(-1, 16), published=st.integers(1, 16))
+def test_whatever_was_seen_a_resume_completes_it(whole, max_events, seen, published):
     """Seen events plus the resumed ones fold to the state of all events, at every bound and cut."""
-    events = script()[:published]
+    events = whole[:published]
     log = EventLog(max_events=max_events)
     for event in events:
         log.append(Frame.of(event))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,12 +13,16 @@ from dreamscope.engine import wire
 from dreamscope.engine.server.outbox import HOLD_SECONDS, Frame, Outbox
 
 
-def text(request_id: str, seq: int, delta: str = "x", n: int = 1) -> Frame:
-    return Frame.of(wire.TextDelta(request_id=request_id, seq=seq, t=float(seq), delta=delta, n=n))
+def text(request_id: str, seq: int, delta: str = "x", n: int = 1, probs: Any = None) -> Frame:
+    return Frame.of(
+        wire.TextDelta(request_id=request_id, seq=seq, t=float(seq), delta=delta, n=n, probs=probs)
+    )
 
 
-def reasoning(request_id: str, seq: int, delta: str = "x") -> Frame:
-    return Frame.of(wire.ReasoningDelta(request_id=request_id, seq=seq, t=float(seq), delta=delta))
+def reasoning(request_id: str, seq: int, delta: str = "x", probs: Any = None) -> Frame:
+    return Frame.of(
+        wire.ReasoningDelta(request_id=request_id, seq=seq, t=float(seq), delta=delta, probs=probs)
+    )
 
 
 def point(request_id: str, seq: int) -> Frame:
@@ -53,6 +59,37 @@ def test_waiting_deltas_merge_with_first_seq_last_time_and_summed_n():
         outbox.push(text("a", seq, f"<{seq}>", n=2), 0.0)
     (merged,) = drain(outbox, 0.0)
     assert merged == wire.TextDelta(request_id="a", seq=7, first_seq=5, t=7.0, delta="<5><6><7>", n=6)
+
+
+@pytest.mark.parametrize("make", [text, reasoning])
+def test_probabilities_are_merged_in_order(make: Any):
+    outbox = Outbox()
+    outbox.push(make("a", 0, "ab", probs=((2, 0.5),)), 0.0)
+    outbox.push(make("a", 1, "c"), 0.0)  # its token is not complete
+    outbox.push(make("a", 2, "de", probs=((1, 0.25), (2, 0.75))), 0.0)
+    (merged,) = drain(outbox, 0.0)
+    assert (merged.delta, merged.n) == ("abcde", 3)
+    assert merged.probs == ((2, 0.5), (1, 0.25), (2, 0.75))
+
+
+def test_a_path_has_no_probabilities():
+    outbox = Outbox()
+    for seq, piece in enumerate(("M 0 0", " L 1 1")):
+        outbox.push(Frame.of(wire.MaskDelta(request_id="a", seq=seq, delta=piece)), 0.0)
+    (merged,) = drain(outbox, 0.0)
+    assert merged == wire.MaskDelta(request_id="a", seq=1, first_seq=0, delta="M 0 0 L 1 1", n=2)
+
+
+def test_merged_probabilities_count_as_bytes():
+    outbox = Outbox(merge=4096)
+    for seq in range(300):
+        outbox.push(text("a", seq, "yy", probs=((2, 0.123456789012),)), 0.0)
+    lines = []
+    while (line := outbox.pop(1.0)) is not None:
+        lines.append(line)
+    assert max(map(len, lines)) <= 4096 + 100
+    assert sum(len(json.loads(line)["probs"]) for line in lines) == 300
+    assert outbox.unsent == 0
 
 
 def test_merging_a_merged_delta_keeps_the_oldest_first_seq():
@@ -161,8 +198,8 @@ def test_forget_drops_one_request_only():
 
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.sampled_from("abc"), st.sampled_from("rtp"), st.text(max_size=8)),
-        st.tuples(st.just("pop"), st.floats(0, 0.05), st.none()),
+        st.tuples(st.sampled_from("abc"), st.sampled_from("rtp"), st.text(max_size=8), st.booleans()),
+        st.tuples(st.just("pop"), st.floats(0, 0.05), st.none(), st.none()),
     ),
     max_size=120,
 )
@@ -178,7 +215,8 @@ def test_no_gap_no_loss_no_reordering(steps):
     counts: dict[str, int] = {}
     received: list[wire.Message] = []
     make = {"r": reasoning, "t": text}
-    for who, what, delta in steps:
+    probs: dict[str, list[tuple[int, float]]] = {}
+    for who, what, delta, sure in steps:
         if who == "pop":
             now += what
             received += drain(outbox, now)
@@ -187,7 +225,9 @@ def test_no_gap_no_loss_no_reordering(steps):
         if what == "p":
             outbox.push(point(who, seq), now)
             continue
-        outbox.push(make[what](who, seq, delta), now)
+        token = ((len(delta), 1 / (seq + 2)),) if sure else None
+        outbox.push(make[what](who, seq, delta, probs=token), now)
+        probs.setdefault(who + what, []).extend(token or ())
         sent[who + what] = sent.get(who + what, "") + delta
         counts[who + what] = counts.get(who + what, 0) + 1
     received += drain(outbox, now + 1.0)
@@ -196,6 +236,7 @@ def test_no_gap_no_loss_no_reordering(steps):
     last: dict[str, int] = {}
     got: dict[str, str] = {}
     n: dict[str, int] = {}
+    told: dict[str, list[tuple[int, float]]] = {}
     for message in received:
         assert isinstance(message, wire.RequestEvent)
         first = message.seq if message.first_seq is None else message.first_seq
@@ -205,6 +246,8 @@ def test_no_gap_no_loss_no_reordering(steps):
             key = message.request_id + message.wire_type[0]
             got[key] = got.get(key, "") + message.delta
             n[key] = n.get(key, 0) + message.n
+            told.setdefault(key, []).extend(message.probs or ())
     assert last == seqs
     assert got == sent
     assert n == counts
+    assert told == probs

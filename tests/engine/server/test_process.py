@@ -74,13 +74,14 @@ class Process:
 
 
 @asynccontextmanager
-async def started(*arguments: str, **environ: str) -> AsyncIterator[Process]:
+async def started(*arguments: str, stdin: int | None = None, **environ: str) -> AsyncIterator[Process]:
     clean = {key: value for key, value in os.environ.items() if not key.startswith("DREAMSCOPE_")}
     child = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "dreamscope.engine",
         *arguments,
+        stdin=stdin,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         env={**clean, "OMP_NUM_THREADS": "1", **environ},
@@ -179,6 +180,25 @@ async def test_the_environment_sets_what_flags_do_not():
         status, printed = await process.end()
     assert status == 2
     assert "DREAMSCOPE_ENGINE_PORT" in printed
+
+
+async def test_it_stops_when_the_process_that_started_it_is_gone(checkpoint: Path):
+    flags = ("serve", "--model", str(checkpoint), "--port", "0", "--exit-with-parent")
+    async with started(*flags, stdin=asyncio.subprocess.PIPE) as process:
+        await process.line("ready")
+        assert process.child.stdin is not None
+        process.child.stdin.close()  # as the system does when its owner dies
+        status, rest = await process.end()
+    assert status == 0, rest
+    assert "Traceback" not in rest
+
+
+async def test_local_checkpoints_are_listed(checkpoint: Path):
+    async with started("models", "--json", "--models-dir", str(checkpoint.parent)) as process:
+        status, printed = await process.end()
+    assert status == 0
+    listed = {entry["id"]: entry for entry in json.loads(printed)}
+    assert (listed["tiny-random"]["state"], listed["tiny-random"]["context_length"]) == ("ready", 256)
 
 
 async def test_models_as_table_and_json():
