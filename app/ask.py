@@ -7,7 +7,6 @@ import io
 import json
 import os
 import sys
-import uuid
 import warnings
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
@@ -15,8 +14,9 @@ from typing import Any
 
 from PIL import Image, ImageOps
 
+from dreamscope.app.asking import IMAGE_ID, Asked, build_request
 from dreamscope.app.client import EngineClient, EngineGone, EngineRefused, data_url, socket_url
-from dreamscope.app.config import IMAGE_LIMIT_BYTES, SETTINGS_OF_SKILL
+from dreamscope.app.config import IMAGE_LIMIT_BYTES
 from dreamscope.app.supervisor import EngineFailed, Supervisor, engine_command
 from dreamscope.app.terminal import Terminal
 from dreamscope.engine import wire
@@ -27,7 +27,6 @@ from dreamscope.visualizers.words import metrics_line
 
 CLIENT_NAME = "dreamscope-ask/0.1"
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
-_IMAGE_ID = "image"
 
 
 class Failed(Exception):
@@ -38,11 +37,11 @@ class Failed(Exception):
         self.status = status
 
 
-async def ask(path: str, prompt: str | None, values: Values, engine_flags: Sequence[str]) -> int:
+async def ask(asked: Asked, values: Values, engine_flags: Sequence[str]) -> int:
     """Ask, print, perhaps save; returns the exit status. Raises `SettingError` for what cannot be asked."""
     save = _checked_save(values["save"])
-    data = read_image(path)
-    create = build_request(prompt, values)
+    data = read_image(asked.image)
+    create = build_request(asked, values)
     url = _engine_url(values)
     try:
         async with _engine(url, values["model"], engine_flags) as address:
@@ -77,29 +76,6 @@ def read_image(path: str) -> bytes:
     except OSError:
         raise SettingError(f"{path}: not an image that can be read; use {', '.join(FORMATS)}.") from None
     return data
-
-
-def build_request(prompt: str | None, values: Values) -> wire.RequestCreate:
-    """The request without its image. Raises `SettingError` when the prompt does not suit the skill."""
-    skill = values["skill"]
-    text = (prompt or "").strip()
-    if skill == "caption" and text:
-        raise SettingError("caption takes no question.")
-    if skill != "caption" and not text:
-        wanted = "a question" if skill == "query" else "the name of what to look for"
-        raise SettingError(f"{skill} needs {wanted} after the image.")
-    settings = {name: values[name] for name in SETTINGS_OF_SKILL[skill] if name in values.explicit}
-    return wire.RequestCreate(
-        request_id=uuid.uuid4().hex,
-        skill=skill,
-        model=values["model"] if values["engine"] and "model" in values.explicit else None,
-        image_id=_IMAGE_ID,
-        question=text if skill == "query" else None,
-        object=text if skill in ("point", "detect") else None,
-        length=values["length"] if skill == "caption" else None,
-        reasoning=values["reasoning"] if skill == "query" else None,
-        settings=settings or None,
-    )
 
 
 def save_marks(path: Path, image: bytes, result: wire.Result, name: str) -> None:
@@ -144,7 +120,8 @@ async def _engine(url: str | None, model: str, flags: Sequence[str]) -> AsyncIte
     if url is not None:
         yield url
         return
-    command = engine_command("serve", f"--model={model}", "--host=127.0.0.1", "--port=0", *flags)
+    own = (f"--model={model}", "--host=127.0.0.1", "--port=0", "--exit-with-parent")
+    command = engine_command("serve", *own, *flags)
     supervisor = Supervisor(command)
     supervisor.start()
     try:
@@ -160,9 +137,13 @@ async def _stream(url: str, image: bytes, create: wire.RequestCreate, quiet: boo
     client = await EngineClient.open(url, CLIENT_NAME)
     terminal = None if quiet else Terminal(sys.stdout, _wants_ansi(sys.stdout.isatty(), os.environ))
     try:
-        await client.send(wire.ImagePut(_IMAGE_ID, data_url(image)))
+        await client.send(wire.ImagePut(IMAGE_ID, data_url(image)))
         await client.send(create)
+        detail = ""
         async for message in client.messages():
+            if isinstance(message, wire.ModelProgress) and message.detail != detail:
+                detail = message.detail
+                print(f"{message.model}: {detail}", file=sys.stderr)
             if terminal:
                 terminal.feed(message)
             if isinstance(message, (*wire.TERMINAL, wire.ErrorEvent)):

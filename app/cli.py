@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 
+from dreamscope.app.asking import Asked, add_request_flags
 from dreamscope.app.config import TABLE
 from dreamscope.app.supervisor import engine_command
 from dreamscope.engine.settings import SettingError, add_flags, load
@@ -61,13 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
             name, help=help_text, description=help_text[0].upper() + help_text[1:] + ".", epilog=_epilog(name)
         )
         if name == "ask":
-            sub.add_argument("image", metavar="IMAGE", help="a JPEG, PNG, WebP or GIF file")
-            sub.add_argument(
-                "prompt",
-                metavar="QUESTION",
-                nargs="?",
-                help="what to ask; for point and detect the name of the thing, for caption nothing",
-            )
+            add_request_flags(sub)
         if name not in ENGINE_COMMANDS:
             add_flags(sub, TABLE, name)
     return parser
@@ -96,7 +91,7 @@ def _run(options: argparse.Namespace, rest: list[str], environ: Mapping[str, str
     if options.command == "ask":
         from dreamscope.app.ask import ask
 
-        return asyncio.run(ask(options.image, options.prompt, values, rest))
+        return asyncio.run(ask(Asked.from_options(options), values, rest))
     from dreamscope.app import up
 
     return up.web(values, _say) if options.command == "web" else up.up(values, rest, environ, _say)

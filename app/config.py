@@ -10,8 +10,22 @@ from dreamscope.engine.settings import Setting, boolean
 
 DEFAULT_PORT = 7860
 DEFAULT_ENGINE_PORT = 2020
-SKILLS = ("query", "caption", "point", "detect")
+SKILLS = ("query", "caption", "point", "detect", "segment", "gaze", "chat")
+PAGE_SKILLS = ("query", "caption", "point", "detect", "segment", "gaze")
+REFERENCE_SKILLS = ("query", "point", "segment")
+"""Which skills may refer to places in the image."""
+OBJECT_SKILLS = ("point", "detect", "segment")
+"""Which skills are given the name of a thing."""
 CAPTION_LENGTHS = ("short", "normal", "long")
+FORMATS: dict[str, str] = {
+    "text": "text",
+    "json": "json_object",
+    "schema": "json_schema",
+    "xml": "xml",
+    "markdown": "markdown",
+    "csv": "csv",
+}
+"""Forms of an answer: the name people use, and the `type` of the request's `response_format`."""
 IMAGE_LIMIT_BYTES = 18_000_000
 """Largest image file: in base64 and with its envelope it fits into one message to the engine."""
 
@@ -113,6 +127,37 @@ ASKING: tuple[Setting, ...] = (
         commands=("ask",),
     ),
     Setting("length", str, "normal", "How much a caption says.", choices=CAPTION_LENGTHS, commands=("ask",)),
+    Setting(
+        "format",
+        str,
+        "text",
+        "Form of the answer to query and chat; json is valid JSON for certain, the others are asked for.",
+        choices=tuple(name for name in FORMATS if name != "schema"),
+        commands=("ask",),
+    ),
+    Setting(
+        "preset",
+        str,
+        None,
+        "A ready-made question of the engine; with it, query needs no question.",
+        commands=("ask",),
+        metavar="NAME",
+    ),
+    Setting(
+        "adapter",
+        str,
+        None,
+        "Answer through this adapter of the model.",
+        commands=("ask",),
+        metavar="NAME@STEP",
+    ),
+    Setting(
+        "uncertainty",
+        boolean,
+        False,
+        "Also say how far each number spreads: the middle 68 percent of what the model considered.",
+        commands=("ask",),
+    ),
     Setting("json", boolean, False, "Print the result as JSON once it is complete.", commands=("ask",)),
     Setting(
         "save",
@@ -126,16 +171,22 @@ ASKING: tuple[Setting, ...] = (
 
 TABLE: tuple[Setting, ...] = RUNNING + ASKING + SAMPLING
 
+_OF_TEXT = ("temperature", "top_p", "max_tokens", "seed")
+_OF_PLACES = ("temperature", "top_p", "max_objects", "seed")
 SETTINGS_OF_SKILL: dict[str, tuple[str, ...]] = {
-    "query": ("temperature", "top_p", "max_tokens", "seed"),
-    "caption": ("temperature", "top_p", "max_tokens", "seed"),
-    "point": ("temperature", "top_p", "max_objects", "seed"),
-    "detect": ("temperature", "top_p", "max_objects", "seed"),
+    "query": _OF_TEXT,
+    "caption": _OF_TEXT,
+    "point": _OF_PLACES,
+    "detect": _OF_PLACES,
+    "segment": _OF_TEXT,
+    "gaze": ("seed",),
+    "chat": _OF_TEXT,
 }
 """Which sampling settings a skill listens to; the others are accepted by the engine and ignored."""
 
-SPATIAL_DEFAULTS: dict[str, float] = {"temperature": 0.0, "top_p": 1.0}
-"""Defaults of point and detect where they differ from the table: places are decoded greedily."""
+GREEDY_SKILLS = ("point", "detect", "segment")
+GREEDY_DEFAULTS: dict[str, float] = {"temperature": 0.0, "top_p": 1.0}
+"""Defaults of the skills that answer with places where they differ from the table."""
 
 
 def sampling_row(name: str) -> Setting:

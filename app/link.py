@@ -8,14 +8,14 @@ from typing import Any
 
 from dreamscope.app import words
 from dreamscope.app.supervisor import EngineStatus, Phase
-from dreamscope.engine.wire import ModelInfo
+from dreamscope.engine.wire import ModelInfo, ModelProgress, Preset, to_json
 
 
 class LinkStatus:
     """Turns what happens to the connection into the page's `engine` messages, which `put` sends.
 
-    A message has `state` (starting, ready, gone, failed), a short `text`, a sentence `detail`, and `models`
-    when the engine is there.
+    A message has `state` (starting, ready, gone, failed), a short `text`, a sentence `detail`, and, when the
+    engine answers and they have changed, its `models` and `presets`.
     """
 
     def __init__(self, put: Callable[[dict[str, Any]], None]) -> None:
@@ -24,15 +24,29 @@ class LinkStatus:
         self._since = time.monotonic()  # when the present wait for the engine began
         self._was_there = False
 
-    def ready(self, models: Sequence[ModelInfo]) -> None:
-        """The connection stands and the model is loaded."""
+    def models(self, models: Sequence[ModelInfo], presets: Sequence[Preset], status: EngineStatus) -> None:
+        """The connection stands, and these are the models that its engine knows now."""
+        listed = {
+            "models": [_model_json(model) for model in models],
+            "presets": [to_json(preset) for preset in presets],
+        }
+        main = default_of(models)
+        if is_coming_up(models):
+            assert main is not None
+            detail = words.loading(main.id, self._seconds(), status.detail)
+            self._show("starting", words.ENGINE_STARTING, detail, **listed)
+            return
         self._was_there = True
-        listed = [{"id": model.id, "name": model.name or model.id} for model in models]
-        self._show("ready", words.ENGINE_READY, "", models=listed)
+        if main is None or any(model.loaded for model in models):
+            self._show("ready", words.ENGINE_READY, "", **listed)
+        else:
+            self._show("failed", words.NO_MODEL, words.sentence(main.reason or ""), **listed)
 
-    def loading(self, model: str, status: EngineStatus) -> None:
-        """The engine answers, its model is still being read."""
-        self._show("starting", words.ENGINE_STARTING, words.loading(model, self._seconds(), status.detail))
+    def progress(self, progress: ModelProgress) -> None:
+        """A model is being loaded; the page is told even if nothing runs."""
+        if self._last.get("state") == "starting":
+            detail = words.loading(progress.model, self._seconds(), progress.detail)
+            self._show("starting", words.ENGINE_STARTING, detail)
 
     def refused(self, reason: str) -> None:
         """The engine answers, but not to us."""
@@ -64,3 +78,31 @@ class LinkStatus:
         if message != self._last:
             self._last = message
             self._put(message)
+
+
+def default_of(models: Sequence[ModelInfo]) -> ModelInfo | None:
+    """The model that takes requests which name none; `None` of no models."""
+    return next((model for model in models if model.default), models[0] if models else None)
+
+
+def is_coming_up(models: Sequence[ModelInfo]) -> bool:
+    """Whether no model is loaded yet, but the one that the engine was started with will be."""
+    main = default_of(models)
+    if main is None or any(model.loaded for model in models):
+        return False
+    return main.state not in ("unavailable", "failed")
+
+
+def _model_json(model: ModelInfo) -> dict[str, Any]:
+    return {
+        "id": model.id,
+        "name": model.name or model.id,
+        "description": model.description,
+        "skills": list(model.skills),
+        "state": model.state,
+        "loaded": model.loaded,
+        "default": model.default,
+        "adapters": list(model.adapters),
+        "note": words.model_note(model.state, model.loaded),
+        "reason": words.sentence(model.reason or ""),
+    }

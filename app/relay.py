@@ -1,8 +1,9 @@
 """One browser page: its websocket on this side, the engine's on the other, fragments in between.
 
-    browser -> {"image": {"id"}} + bytes, {"run": {...}}, {"stop": true}
+    browser -> {"image": {"id"}} + bytes, {"run": {...}}, {"stop": true}, {"load": model}
     browser <- a JSON list of messages, each with one of
-               engine     state, text, detail, models of the engine link
+               engine     state, text, detail of the engine link; its models and presets
+               progress   model, detail, done: a model is being loaded
                invalid    field, text: what cannot be run and why; id of the image if it was one
                begin      title, reasoning: a new run takes the page over
                fragments  changes of the page, see `visualizers.fragment`
@@ -16,16 +17,17 @@ engine cancels what runs because its connection closes.
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Awaitable
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 
 from dreamscope.app import words
+from dreamscope.app.asks import Ask, Invalid, field_of, parse_ask
+from dreamscope.app.browser import Browser, image_id_of, model_of, parse_message
 from dreamscope.app.client import EngineClient, EngineGone, EngineRefused, data_url, socket_url
 from dreamscope.app.config import IMAGE_LIMIT_BYTES
-from dreamscope.app.link import LinkStatus
+from dreamscope.app.link import LinkStatus, is_coming_up
 from dreamscope.app.outbox import Outbox
-from dreamscope.app.runs import Ask, Invalid, ReadyImage, Run, field_of, parse_ask
+from dreamscope.app.runs import ReadyImage, Run
 from dreamscope.app.supervisor import Engine, EngineStatus, Phase
 from dreamscope.engine import wire
 from dreamscope.visualizers.fragment import Fragment
@@ -34,16 +36,6 @@ from dreamscope.visualizers.slots import status_html
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 2.0
 CLIENT_NAME = "dreamscope-page/0.1"
-
-
-class Browser(Protocol):
-    """The page's end of the websocket."""
-
-    async def receive(self) -> str | bytes | None:
-        """The next message; `None` when the page is gone."""
-
-    def send(self, text: str) -> Awaitable[None]:
-        """Send a text message. Raises `ConnectionError` when the page is gone."""
 
 
 class Relay:
@@ -91,7 +83,7 @@ class Relay:
                     await self._take_image(image_id, message)
                     image_id = None
                 else:
-                    image_id = await self._take_message(_parse(message)) or image_id
+                    image_id = await self._take_message(parse_message(message)) or image_id
             except Invalid as error:
                 self._outbox.put(invalid={"field": error.field, "text": error.text}, run=self._state())
 
@@ -103,7 +95,9 @@ class Relay:
         elif "stop" in message:
             await self._stop()
         elif "image" in message:
-            return _image_id(message["image"])
+            return image_id_of(message["image"])
+        elif "load" in message:
+            await self._send(wire.ModelLoad(model_of(message["load"])))
         else:
             raise Invalid("prompt", "The page sent a message that this server does not know.")
         return None
@@ -156,35 +150,46 @@ class Relay:
                 await client.close()
 
     async def _connect(self, status: EngineStatus) -> EngineClient | None:
-        """A greeted connection to an engine whose model is loaded; else the page says why there is none."""
+        """A greeted connection; else the page says why there is none."""
         if status.url is None:
             self._link.absent(status, self._told)
             return None
         try:
-            client = await EngineClient.open(socket_url(status.url), CLIENT_NAME)
+            return await EngineClient.open(socket_url(status.url), CLIENT_NAME)
         except EngineGone:
             self._link.absent(status, self._told)
-            return None
         except EngineRefused as error:
             self._link.refused(error.info.message)
-            return None
-        models = client.ready.models
-        if models and not any(model.loaded for model in models):
-            self._link.loading(models[0].id, status)
-            await client.close()
-            return None
-        return client
+        return None
 
     async def _use(self, client: EngineClient) -> None:
         """Serve the page over this connection. Raises `EngineGone` when it ends."""
+        await self._take_models(client, client.ready.models)
+        async for message in client.messages():
+            if isinstance(message, wire.Models):
+                await self._take_models(client, message.models)
+            elif isinstance(message, wire.ModelProgress):
+                self._take_progress(message)
+            else:
+                await self._take_event(message)
+
+    async def _take_models(self, client: EngineClient, models: Sequence[wire.ModelInfo]) -> None:
+        """The engine's models, at first or after a change; once the first is there, runs may start."""
+        self._link.models(models, client.ready.presets, self._engine.status)
+        if self._client is not None or is_coming_up(models):
+            return
         self._client = client
-        self._link.ready(client.ready.models)
         if self._run is not None and self._told:
             self._outbox.put_fragments(self._run.recover())
             self._outbox.put(run=self._run.state)
         await self._put_image()
-        async for message in client.messages():
-            await self._take_event(message)
+
+    def _take_progress(self, progress: wire.ModelProgress) -> None:
+        self._link.progress(progress)
+        self._outbox.put(progress=wire.to_json(progress))
+        if self._run is not None and self._run.model in (None, progress.model):
+            detail = words.model_loading(progress.model, progress.detail, progress.done)
+            self._outbox.put_fragments(self._run.wait_for(detail))
 
     async def _take_event(self, message: wire.Message) -> None:
         match message:
@@ -219,6 +224,8 @@ class Relay:
             self._run = None
             self._say("failed", text)
             self._outbox.put(run="failed")
+        elif field_of(event.error) == "model":
+            self._outbox.put(invalid={"field": "model", "text": text}, run=self._state())
 
     def _lost(self) -> None:
         """The connection ended: keep what the run wrote, and wait for the engine."""
@@ -272,20 +279,3 @@ class Relay:
 
     def _say(self, state: str, text: str) -> None:
         self._outbox.put_fragments([Fragment("status", "replace", status_html(state, text) if text else "")])
-
-
-def _parse(text: str) -> dict[str, Any]:
-    try:
-        message = json.loads(text)
-    except ValueError:
-        message = None
-    if not isinstance(message, dict):
-        raise Invalid("prompt", "The page sent something that is not JSON.")
-    return message
-
-
-def _image_id(announced: Any) -> str:
-    image_id = announced.get("id") if isinstance(announced, dict) else None
-    if not isinstance(image_id, str) or not 1 <= len(image_id) <= 64:
-        raise Invalid("image", words.IMAGE_UNREADABLE)
-    return image_id

@@ -9,6 +9,13 @@ from dreamscope.visualizers.escape import clean
 
 _DIM, _BOLD, _UNDERLINE, _NOT_UNDERLINED, _PLAIN = "\x1b[2m", "\x1b[1m", "\x1b[4m", "\x1b[24m", "\x1b[0m"
 
+_NOTHING = {
+    "point": "Nothing found.",
+    "detect": "Nothing found.",
+    "segment": "Nothing to outline.",
+    "gaze": "No target in the image.",
+}
+
 
 class Terminal:
     """Writes the events of one request to `stream`; `ansi` turns styles on. Model text loses its control
@@ -17,7 +24,8 @@ class Terminal:
     def __init__(self, stream: TextIO, ansi: bool) -> None:
         self._stream = stream
         self._ansi = ansi
-        self._part = ""  # reasoning, answer or list: what the last written event belonged to
+        self._part = ""  # reasoning, answer, path or list: what the last written event belonged to
+        self._path = ""  # of segment, as it streamed
         self._found = 0
 
     def feed(self, event: wire.Message) -> None:
@@ -35,17 +43,30 @@ class Terminal:
             case wire.TextDelta(delta=delta):
                 self._enter("answer", _BOLD)
                 self._write(clean(delta))
-            case wire.PointEvent(x=x, y=y):
-                self._line(f"x {x:.3f}  y {y:.3f}")
-            case wire.BoxEvent():
-                corner = f"x {event.x_min:.3f}–{event.x_max:.3f}"
-                self._line(f"{corner}  y {event.y_min:.3f}–{event.y_max:.3f}")
+            case wire.PointEvent(x=x, y=y, spread=spread):
+                self._line(f"x {x:.3f}  y {y:.3f}{_spread(spread)}")
+            case wire.BoxEvent(spread=spread):
+                self._line(f"{_sides(event)}{_spread(spread)}")
+            case wire.GazeEvent(x=x, y=y, spread=spread):
+                self._line(f"x {x:.3f}  y {y:.3f}{_spread(spread)}")
+            case wire.MaskBox(bbox=bbox, spread=spread):
+                self._line(f"{_sides(bbox)}{_spread(spread)}")
+            case wire.MaskDelta(delta=delta):
+                self._enter("path", _DIM)
+                self._path += delta
+                self._write(clean(delta))
+            case wire.MaskDone(path=path) if path and path != self._path:
+                self._style(_PLAIN)
+                self._part = ""
+                self._write("\n\n")
+                self._enter("path", _BOLD)
+                self._write(clean(path))
 
     def finish(self, complete: bool, skill: str) -> None:
-        """End the last line; when a point or detect result is `complete` and empty, say so."""
-        if complete and skill in ("point", "detect") and not self._found:
-            self._write("Nothing found.\n")
-        if self._part in ("reasoning", "answer"):
+        """End the last line; when places were asked for and a `complete` result has none, say so."""
+        if complete and skill in _NOTHING and not self._found:
+            self._write(f"{_NOTHING[skill]}\n")
+        if self._part in ("reasoning", "answer", "path"):
             self._style(_PLAIN)
             self._write("\n")
 
@@ -70,3 +91,16 @@ class Terminal:
     def _write(self, text: str) -> None:
         self._stream.write(text)
         self._stream.flush()
+
+
+def _sides(box: wire.Box | wire.BoxEvent) -> str:
+    return f"x {box.x_min:.3f}–{box.x_max:.3f}  y {box.y_min:.3f}–{box.y_max:.3f}"
+
+
+def _spread(spread: wire.PlaceSpread | wire.BoxSpread | None) -> str:
+    """The middle 68 percent of what the decoder considered, per number."""
+    if spread is None:
+        return ""
+    names = ("x", "y", "w", "h") if isinstance(spread, wire.BoxSpread) else ("x", "y")
+    shown = [(name, getattr(spread, name).i68) for name in names]
+    return "   68 %: " + "  ".join(f"{name} {low:.3f}–{high:.3f}" for name, (low, high) in shown)

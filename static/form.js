@@ -1,11 +1,12 @@
 // The request form: which skill, what is asked, with which settings; and errors beside the field.
 export class Form {
-  constructor(root, run) {
+  // `run()` is asked for; `chosen(skill)` is told.
+  constructor(root, { run, chosen }) {
     this.root = root;
+    this.chosen = chosen;
     this.form = root.querySelector(".ask");
     this.tabs = [...root.querySelectorAll("[data-tab]")];
     this.settings = [...root.querySelectorAll("[data-setting]")];
-    this.model = root.querySelector("#ds-model");
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
       run();
@@ -16,7 +17,6 @@ export class Form {
     root.querySelector("[data-act='reset']").addEventListener("click", () => this.reset());
     this.form.addEventListener("input", (event) => this.edited(event.target));
     this.form.addEventListener("keydown", (event) => this.enter(event, run));
-    this.select("query");
   }
 
   get skill() {
@@ -42,14 +42,27 @@ export class Form {
     }
     this.clearErrors();
     this.count();
+    this.chosen(skill);
+  }
+
+  // The skills that there are; one that went away gives way to the first.
+  offer(skills) {
+    for (const tab of this.tabs) tab.hidden = !skills.includes(tab.dataset.tab);
+    const [first] = this.offered;
+    if (first && !skills.includes(this.skill)) this.select(first.dataset.tab);
+  }
+
+  get offered() {
+    return this.tabs.filter((tab) => !tab.hidden);
   }
 
   tabKey(event) {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!step) return;
     event.preventDefault();
-    const at = this.tabs.findIndex((tab) => tab.dataset.tab === this.skill);
-    const next = this.tabs[(at + step + this.tabs.length) % this.tabs.length];
+    const tabs = this.offered;
+    const at = tabs.findIndex((tab) => tab.dataset.tab === this.skill);
+    const next = tabs[(at + step + tabs.length) % tabs.length];
     this.select(next.dataset.tab);
     next.focus();
   }
@@ -57,23 +70,31 @@ export class Form {
   // Enter in a prompt runs, Shift+Enter makes a new line.
   enter(event, run) {
     const plain = event.key === "Enter" && !event.shiftKey && !event.isComposing;
-    if (!plain || !event.target.matches("textarea")) return;
+    if (!plain || !event.target.matches("[data-prompt]")) return;
     event.preventDefault();
     run();
   }
 
-  // What an example asks: a question, a name, or the length of a caption.
+  // What a preset asks; what it does not say stays.
+  take({ question, reasoning }) {
+    if (question) this.prompt.value = question;
+    if (typeof reasoning === "boolean") this.form.querySelector("#ds-reasoning").checked = reasoning;
+    this.clearErrors();
+  }
+
+  // What an example asks: a question, a name, or the length of a caption. A model that lacks the skill keeps its own.
   fill(skill, prompt) {
-    this.select(skill);
-    const length = this.form.querySelector(`[name="length"][value="${CSS.escape(prompt)}"]`);
-    if (this.prompt) this.prompt.value = prompt;
-    else if (length) length.checked = true;
+    if (this.offered.some((tab) => tab.dataset.tab === skill)) {
+      this.select(skill);
+      const length = this.form.querySelector(`[name="length"][value="${CSS.escape(prompt)}"]`);
+      if (this.prompt) this.prompt.value = prompt;
+      else if (length) length.checked = true;
+    }
     this.root.querySelector("[data-act='run']").focus({ preventScroll: true });
   }
 
   request() {
     const request = { skill: this.skill, settings: this.changedSettings() };
-    if (this.model.value) request.model = this.model.value;
     if (this.prompt) request[this.prompt.name] = this.prompt.value;
     if (this.skill === "query") request.reasoning = this.form.querySelector("#ds-reasoning").checked;
     if (this.skill === "caption") request.length = this.form.querySelector("[name='length']:checked").value;
@@ -117,15 +138,20 @@ export class Form {
     const place = this.root.querySelector(`[data-error="${CSS.escape(field)}"]`);
     if (!place) return;
     place.textContent = text;
-    const input = field === "prompt" ? this.prompt : this.form.querySelector(`.setting [name="${CSS.escape(field)}"]`);
+    const input = field === "prompt" ? this.prompt : this.input(field);
     if (!input) return;
     if (!text) {
       input.removeAttribute("aria-invalid");
       return;
     }
     input.setAttribute("aria-invalid", "true");
-    if (field !== "prompt") this.toggleSettings(true);
+    if (input.closest(".settings")) this.toggleSettings(true);
     input.focus();
+  }
+
+  input(field) {
+    const name = CSS.escape(field);
+    return this.form.querySelector(`.setting [name="${name}"], .schema [name="${name}"]`);
   }
 
   clearErrors() {
@@ -139,11 +165,5 @@ export class Form {
     start.hidden = running;
     stop.hidden = !running;
     if (focused) (running ? stop : start).focus({ preventScroll: true });
-  }
-
-  models(models) {
-    const chosen = this.model.value;
-    this.model.replaceChildren(...models.map(({ id, name }) => new Option(name, id, false, id === chosen)));
-    this.model.disabled = models.length < 2;
   }
 }

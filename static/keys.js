@@ -1,10 +1,11 @@
 // Keyboard shortcuts. They stay out of the way of typing.
-const TYPING = "input:not([type='checkbox'], [type='radio']), textarea, select";
+export const TYPING = "input:not([type='checkbox'], [type='radio']), textarea, select";
 
 export function bindKeys(page) {
   const plain = {
     "/": () => (page.form.prompt ?? page.root.querySelector("[name='length']:checked")).focus(),
     h: () => page.viewer.toggleMarks(),
+    p: () => page.viewer.toggleHand(),
     "?": () => page.sheet(),
     "+": () => page.viewer.zoom.by(1.4),
     "=": () => page.viewer.zoom.by(1.4),

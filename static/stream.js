@@ -1,7 +1,7 @@
 // Puts the server's fragments into their slots, at most once per animation frame.
 const SVG = "http://www.w3.org/2000/svg";
 const STICKY_PX = 48;
-const LONG_ANSWER = 60;
+const LONG_ANSWER = 40;
 const RESULT_SLOTS = ["answer", "list"];
 
 export class Stream {
@@ -88,7 +88,8 @@ export class Stream {
 
   answerText() {
     const { answer, list } = this.slots;
-    return (answer.textContent || [...list.children].map((entry) => entry.textContent).join("\n")).trim();
+    const text = answer.querySelector(".raw") ?? answer;
+    return (text.textContent || [...list.children].map((entry) => entry.textContent).join("\n")).trim();
   }
 }
 

@@ -1,11 +1,17 @@
 // The image with its layer of marks.
+import { TYPING } from "./keys.js";
+import { Sketch } from "./sketch.js";
 import { Zoom } from "./zoom.js";
 
 const VIEW_WIDTH = 1000;
 
 export class Viewer {
-  constructor(root) {
+  // `takes()`: whether the image takes places to refer to, which a click or a drag then `adds`.
+  constructor(root, { takes, adds }) {
     this.root = root;
+    this.takes = takes;
+    this.hand = false;
+    this.space = false;
     this.sky = root.querySelector(".sky");
     this.plate = root.querySelector(".plate");
     this.image = this.plate.querySelector("img");
@@ -14,7 +20,11 @@ export class Viewer {
     this.zoom = new Zoom(this.sky, this.plate, {
       output: root.querySelector(".zoom"),
       resized: (width) => this.marks.style.setProperty("--k", VIEW_WIDTH / width),
+      grabs: () => this.grabs,
     });
+    const moves = (event) => event.pointerType !== "touch" && this.grabs;
+    this.sketch = new Sketch(this.sky, this.plate, { takes: () => !this.plate.hidden && takes(), moves, add: adds });
+    this.bindSpace();
     this.sky.addEventListener("pointermove", (event) => this.readOut(event));
   }
 
@@ -36,6 +46,46 @@ export class Viewer {
     this.plate.hidden = true;
     this.image.removeAttribute("src");
     this.root.dataset.phase = "empty";
+  }
+
+  // Whether dragging with the first button moves the image.
+  get grabs() {
+    return this.hand || this.space || !this.takes();
+  }
+
+  toggleHand() {
+    this.hand = !this.hand;
+    this.root.querySelector("[data-act='hand']").setAttribute("aria-pressed", String(this.hand));
+    this.refresh();
+  }
+
+  // The pointer's look, after the hand was taken or the skill changed.
+  refresh() {
+    this.sky.classList.toggle("placing", !this.grabs);
+  }
+
+  // Space held with the pointer over the image moves it: where the pointer has spoken since the focus last went
+  // elsewhere, so that Space still presses the button that the keyboard is at.
+  bindSpace() {
+    const hold = (held) => {
+      this.space = held;
+      this.refresh();
+    };
+    let near = false;
+    this.sky.addEventListener("pointermove", () => (near = true));
+    this.sky.addEventListener("pointerleave", () => (near = false));
+    document.addEventListener("focusin", () => (near = false));
+    document.addEventListener("keydown", (event) => {
+      if (event.key !== " " || !near || event.target.matches?.(TYPING)) return;
+      event.preventDefault();
+      if (!this.space) hold(true);
+    });
+    document.addEventListener("keyup", (event) => {
+      if (event.key !== " " || !this.space) return;
+      event.preventDefault(); // or the button in focus would be pressed
+      hold(false);
+    });
+    window.addEventListener("blur", () => this.space && hold(false));
   }
 
   toggleMarks() {

@@ -1,11 +1,12 @@
 // Fit, zoom and pan. The plate is laid out at its real size, so that lines stay sharp and keep their width.
+// The middle button and fingers always move the image; the first button does where `grabs(event)` is true.
 const MAX_SCALE = 12;
 const PADDING = 16;
 const DRAG_THRESHOLD = 4;
 
 export class Zoom {
-  constructor(sky, plate, { output, resized }) {
-    Object.assign(this, { sky, plate, output, resized });
+  constructor(sky, plate, { output, resized, grabs }) {
+    Object.assign(this, { sky, plate, output, resized, grabs });
     this.size = null;
     this.scale = 1;
     this.center = [0.5, 0.5];
@@ -14,6 +15,7 @@ export class Zoom {
     sky.addEventListener("pointerdown", (event) => this.down(event));
     sky.addEventListener("pointermove", (event) => this.move(event));
     for (const name of ["pointerup", "pointercancel"]) sky.addEventListener(name, (event) => this.up(event));
+    sky.addEventListener("mousedown", (event) => event.button === 1 && event.preventDefault()); // it would scroll
     sky.addEventListener("dblclick", (event) => this.twice(event));
     new ResizeObserver(() => this.layout()).observe(sky);
   }
@@ -77,9 +79,19 @@ export class Zoom {
   }
 
   down(event) {
-    if (event.button !== 0 || !this.size || event.target.closest("button")) return;
+    if (!this.size || event.target.closest("button") || !this.moves(event)) return;
     this.pointers.set(event.pointerId, [event.clientX, event.clientY]);
     this.moved = 0;
+  }
+
+  moves(event) {
+    if (event.button === 1 || event.pointerType === "touch") return true;
+    return event.button === 0 && this.grabs(event);
+  }
+
+  // The middle of what is seen, in fractions of the image.
+  get middle() {
+    return this.center.map((value) => Math.min(1, Math.max(0, value)));
   }
 
   move(event) {
@@ -108,7 +120,7 @@ export class Zoom {
   }
 
   twice(event) {
-    if (event.target.closest("button, .mark")) return;
+    if (event.target.closest("button, .mark") || !this.grabs(event)) return;
     if (this.scale > 1) this.fit();
     else this.by(2.5, [event.clientX, event.clientY]);
   }

@@ -12,7 +12,8 @@ from importlib.resources.abc import Traversable
 class Example:
     """One scene: file name, description for people who cannot see it, and what to ask first.
 
-    `question` is the question, the name to point at or find, or the length of the caption.
+    `question` is the question, the name to point at, find or outline, the length of the caption, or the eye
+    whose gaze is asked for, as `x,y` in fractions of the image.
     """
 
     file: str

@@ -15,6 +15,7 @@ _FAVICON = (
 )
 HEAD = (
     '<link rel="stylesheet" href="/ui/style.css"><link rel="stylesheet" href="/ui/panel.css">'
+    '<link rel="stylesheet" href="/ui/evidence.css">'
     f'<link rel="modulepreload" href="/ui/main.js"><link rel="icon" href="{_FAVICON}">'
 )
 

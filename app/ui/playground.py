@@ -12,28 +12,58 @@ import re
 from importlib.resources import files
 
 from dreamscope.app import words
-from dreamscope.app.config import CAPTION_LENGTHS, IMAGE_LIMIT_BYTES
+from dreamscope.app.config import CAPTION_LENGTHS, FORMATS, IMAGE_LIMIT_BYTES
 from dreamscope.app.ui.examples import Example
 from dreamscope.app.ui.icons import icon
 from dreamscope.app.ui.markup import attributes, text
 from dreamscope.app.ui.settings_form import settings_html
 
 _SHOWN_WHEN_EMPTY = 3
-_SKILLS = (("query", "Query"), ("caption", "Caption"), ("point", "Point"), ("detect", "Detect"))
+_SKILLS = (
+    ("query", "Query"),
+    ("caption", "Caption"),
+    ("point", "Point"),
+    ("detect", "Detect"),
+    ("segment", "Segment"),
+    ("gaze", "Gaze"),
+)
 _PROMPTS = (
     ("query", "question", "Question", "How many dogs are there?"),
     ("point", "object", "What to point at", "dog"),
     ("detect", "object", "What to find", "dog"),
+    ("segment", "object", "What to outline", "dog"),
 )
+_FORMATS = {
+    "text": "Text",
+    "json": "JSON",
+    "schema": "JSON schema",
+    "xml": "XML",
+    "markdown": "Markdown",
+    "csv": "CSV",
+}
+_GAZE_SOURCES = (("eye", "Fast, from an eye"), ("face", "Accurate, from a face"))
 _SHORTCUTS = (
     ("/", "Go to the prompt"),
     ("Ctrl Enter", "Run"),
     ("Esc", "Let go of a mark, or stop the run"),
     ("1 … 9", "Pick a mark"),
     ("h", "Hide or show the marks"),
+    ("p", "Take or leave the hand that moves the image"),
+    ("Arrows Delete", "Move or remove the reference in focus"),
     ("+ − 0", "Zoom in, out, fit"),
     ("?", "This list"),
 )
+_REFERENCES = {
+    "point": "Point {n}, at x {x}, y {y}",
+    "box": "Box {n}, from x {x}, y {y} to x {x2}, y {y2}",
+    "eye": "Eye, at x {x}, y {y}",
+    "face": "Face, from x {x}, y {y} to x {x2}, y {y2}",
+    "corner": "Corner of the box, at x {x}, y {y}",
+    "keys": words.REFERENCE_KEYS,
+    "remove": "Remove",
+    "removed": "Removed. {count} left.",
+    "count": "{count} placed",
+}
 _HOLE = re.compile(r"%([a-z]+)(?::([a-z]+))?%")
 
 
@@ -46,6 +76,10 @@ def playground_html(examples: tuple[Example, ...]) -> str:
         "too_big": words.image_too_big(IMAGE_LIMIT_BYTES),
         "missing_image": words.IMAGE_MISSING,
         "no_example": words.IMAGE_NOT_FOUND,
+        "schema_not_json": words.schema_not_json("{reason}"),
+        "schema_no_object": words.SCHEMA_NO_OBJECT,
+        "references": _REFERENCES,
+        "hints": {"many": words.REFERENCE_HINT, "gaze": words.GAZE_HINT},
     }
     parts = {
         "words": text(json.dumps(said)),
@@ -57,7 +91,11 @@ def playground_html(examples: tuple[Example, ...]) -> str:
         "thumbs": "".join(_thumb(example) for example in examples),
         "tabs": "".join(_tab(*row) for row in _SKILLS),
         "prompts": "".join(_prompt(*row) for row in _PROMPTS),
-        "lengths": "".join(_length(name) for name in CAPTION_LENGTHS),
+        "lengths": "".join(
+            _choice("length", name, name.capitalize(), name == "normal") for name in CAPTION_LENGTHS
+        ),
+        "formats": "".join(f'<option value="{name}">{text(_FORMATS[name])}</option>' for name in FORMATS),
+        "sources": "".join(_choice("source", name, label, name == "eye") for name, label in _GAZE_SOURCES),
         "settings": settings_html(),
         "shortcuts": "".join(_shortcut(*row) for row in _SHORTCUTS),
     }
@@ -77,6 +115,8 @@ def _invitation(example: Example) -> str:
     label = dict(_SKILLS)[example.skill]
     if example.skill == "query":
         return example.question
+    if example.skill == "gaze":
+        return "Follow the gaze"
     return f"{label} it" if example.skill == "caption" else f"{label}: {example.question}"
 
 
@@ -125,9 +165,9 @@ def _prompt(skill: str, field: str, label: str, placeholder: str) -> str:
     return f'<div class="prompt" data-only="{skill}">{heading}<textarea {control}></textarea></div>'
 
 
-def _length(name: str) -> str:
-    control = attributes(type="radio", name="length", value=name, checked=name == "normal")
-    return f"<label><input {control}><span>{text(name.capitalize())}</span></label>"
+def _choice(group: str, value: str, label: str, chosen: bool) -> str:
+    control = attributes(type="radio", name=group, value=value, checked=chosen)
+    return f"<label><input {control}><span>{text(label)}</span></label>"
 
 
 def _shortcut(keys: str, what: str) -> str:

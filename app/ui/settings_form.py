@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dreamscope.app.config import SAMPLING, SETTINGS_OF_SKILL, SPATIAL_DEFAULTS
+from dreamscope.app.config import (
+    GREEDY_DEFAULTS,
+    GREEDY_SKILLS,
+    PAGE_SKILLS,
+    SAMPLING,
+    SETTINGS_OF_SKILL,
+)
 from dreamscope.app.ui.markup import attributes, text
 from dreamscope.app.words import LABELS
 from dreamscope.engine.settings import Setting
-
-_SPATIAL = ("point", "detect")
 
 
 def settings_html() -> str:
@@ -17,12 +21,12 @@ def settings_html() -> str:
 
 def default_of(row: Setting, skill: str) -> str:
     """What the engine uses for `skill` when the field is left empty, as text."""
-    value = SPATIAL_DEFAULTS.get(row.name, row.default) if skill in _SPATIAL else row.default
+    value = GREEDY_DEFAULTS.get(row.name, row.default) if skill in GREEDY_SKILLS else row.default
     return "random" if value is None else f"{value:g}"
 
 
 def _field(row: Setting) -> str:
-    skills = [skill for skill, names in SETTINGS_OF_SKILL.items() if row.name in names]
+    skills = [skill for skill in PAGE_SKILLS if row.name in SETTINGS_OF_SKILL[skill]]
     control = attributes(
         id=f"ds-{row.name}",
         name=row.name,

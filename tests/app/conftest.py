@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import html
 import io
 import json
+import re
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -71,6 +73,10 @@ class Page:
         """Everything that was put into `slot`, in order."""
         fragments = [f for message in self.seen for f in message.get("fragments", ())]
         return "".join(fragment["html"] for fragment in fragments if fragment["slot"] == slot)
+
+    def text(self, slot: str) -> str:
+        """What people read of it."""
+        return html.unescape(re.sub("<[^>]+>", "", self.html(slot)))
 
 
 class _Server(uvicorn.Server):

@@ -10,7 +10,9 @@ What it answers is fixed by the words of the prompt:
     invalid   is refused with `request.failed` for the prompt, before it is accepted
     echo      the answer is the `request.create` it received, as JSON
     markup    answers with HTML and template signs
-    anything else: a grounded reasoning and an answer, or points, or boxes, or a caption
+    anything else: a grounded reasoning and an answer, or points, boxes, an outline, a gaze, a caption
+
+Of its models `sprite-2` is loaded from the start; `sprite-3` is when it is asked for, `broken` fails.
 """
 
 from __future__ import annotations
@@ -22,46 +24,77 @@ import dataclasses
 import io
 import json
 import os
-from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import websockets
+from fake_script import Refused, metrics, script  # a program finds what lies beside it
 from PIL import Image
 from websockets.asyncio.server import ServerConnection, serve
 
 from dreamscope.engine import wire
 
-MODEL = wire.ModelInfo(
-    id="sprite-2", name="Sprite 2", skills=("query", "caption", "point", "detect"), default=True, loaded=True
+SKILLS = ("query", "caption", "point", "detect", "gaze")
+SKILLS3 = ("query", "caption", "point", "detect", "segment", "gaze")
+MODELS = (
+    wire.ModelInfo("sprite-2", SKILLS, "Sprite 2", "A miniature of Moondream 2.", default=True),
+    wire.ModelInfo("sprite-3", SKILLS3, "Sprite 3", "A miniature of Moondream 3.", adapters=("dogs@20",)),
+    wire.ModelInfo("moondream2", SKILLS, "Moondream 2", "1.9 billion parameters.", state="download"),
+    wire.ModelInfo("broken", SKILLS, "Broken", "Its weights are cut off."),
+    wire.ModelInfo("giant", SKILLS3, "Giant", state="unavailable", reason="It needs 80 GB of memory."),
+)
+PRESETS = (
+    wire.Preset("tags", "Tag the image", "query", "List tags.", False, {"type": "json_object"}),
+    wire.Preset(
+        "dogs",
+        "Count the dogs",
+        "query",
+        "How many dogs?",
+        True,
+        {"type": "json_schema", "schema": {"type": "object", "properties": {"count": {"type": "integer"}}}},
+    ),
 )
 LIMITS = wire.Limits(max_message_bytes=24 * 2**20, max_inflight=16, replay_seconds=120, replay_events=4096)
-PIECES = (
-    "I see a ",
-    ("dog", (0.27, 0.72)),
-    " by the tree, another ",
-    ("dog", (0.52, 0.78)),
-    " in the middle and ",
-)
-PIECES += (("one", (0.79, 0.74)), " near the fence, so there are three.")
-POINTS = ((0.27, 0.72), (0.52, 0.78), (0.79, 0.74))
-BOXES = ((0.14, 0.6, 0.36, 0.88), (0.42, 0.63, 0.64, 0.9), (0.68, 0.6, 0.92, 0.88))
-MARKUP = "<img src=x onerror=document.title='owned'> ${1+1} {{value}} `x`"
 
 
-class Refused(Exception):
-    """The request ends with this error."""
+class Shelf:
+    """The models, and which of them are loaded; tells everybody of changes."""
 
-    def __init__(self, error: wire.ErrorInfo) -> None:
-        super().__init__(error.message)
-        self.error = error
+    def __init__(self) -> None:
+        self.models = MODELS
+        self.sessions: list[Session] = []
+
+    def change(self, model: str, **fields: Any) -> None:
+        self.models = tuple(dataclasses.replace(m, **fields) if m.id == model else m for m in self.models)
+
+    async def tell(self, message: wire.Message) -> None:
+        for session in tuple(self.sessions):
+            await session.send(message)
+
+    async def load(self, model: str, delay: float) -> None:
+        """Load in four steps, unless it is there."""
+        info = next(m for m in self.models if m.id == model)
+        if info.loaded or info.default:
+            return
+        self.change(model, state="loading")
+        await self.tell(wire.Models(self.models))
+        for done in (0.0, 0.25, 0.5, 0.75):
+            await self.tell(wire.ModelProgress(model, "Reading the weights", done))
+            await asyncio.sleep(delay)
+        ready = model != "broken"
+        failed = {"state": "failed", "reason": "Its weights end too early."}
+        self.change(model, **({"state": "ready", "loaded": True} if ready else failed))
+        await self.tell(wire.Models(self.models))
+        if not ready:
+            raise Refused(wire.ErrorInfo(failed["reason"], "server_error", "model_load_failed", "model"))
 
 
 class Session:
     """One client."""
 
-    def __init__(self, socket: ServerConnection, delay: float, loaded: asyncio.Event) -> None:
+    def __init__(self, socket: ServerConnection, delay: float, shelf: Shelf) -> None:
         self.socket = socket
-        self.loaded = loaded
+        self.shelf = shelf
         self.delay = delay
         self.closed = False
         self.images: dict[str, tuple[int, int]] = {}
@@ -69,13 +102,14 @@ class Session:
 
     async def run(self) -> None:
         assert isinstance(wire.decode(await self.socket.recv()), wire.Hello)
-        model = dataclasses.replace(MODEL, loaded=self.loaded.is_set())
-        await self.send(wire.Ready(1, "c1", "fake/1", (model,), LIMITS))
+        await self.send(wire.Ready(1, "c1", "fake/1", self.shelf.models, LIMITS, PRESETS))
+        self.shelf.sessions.append(self)
         try:
             async for frame in self.socket:
                 await self.take(wire.decode(frame))
         finally:
             self.closed = True
+            self.shelf.sessions.remove(self)
             for task in self.running.values():
                 task.cancel()
 
@@ -88,6 +122,8 @@ class Session:
                 await self.put(message)
             case wire.RequestCreate():
                 self.running[message.request_id] = asyncio.create_task(self.answer(message))
+            case wire.ModelLoad():
+                self.running[message.model] = asyncio.create_task(self.load(message.model))
             case wire.RequestCancel():
                 if message.request_id in self.running:
                     self.running[message.request_id].cancel()
@@ -107,14 +143,23 @@ class Session:
         self.images[message.image_id] = (width, height)
         await self.send(wire.ImageReady(message.image_id, width, height, len(data), "0" * 64))
 
+    async def load(self, model: str) -> None:
+        try:
+            await self.shelf.load(model, self.delay)
+        except Refused as refused:
+            await self.send(wire.ErrorEvent(refused.error, model))
+
     async def answer(self, create: wire.RequestCreate) -> None:
         """Number the script's events and send them, with one terminal event at the end."""
         seq = -1
         base = {"request_id": create.request_id}
+        model = create.model or MODELS[0].id
         try:
-            async for cls, fields in script(create, self.images.get(create.image_id or "", (1, 1))):
+            async for cls, fields in script(create, self.images.get(create.image_id or "", (1, 1)), model):
                 seq += 1
                 await self.send(cls(**base, seq=seq, t=float(seq * 20), **fields))
+                if cls is wire.RequestAccepted:
+                    await self.shelf.load(model, self.delay)
                 if cls not in (wire.RequestAccepted, wire.RequestStarted):
                     await asyncio.sleep(self.delay)
         except websockets.ConnectionClosed:
@@ -127,99 +172,16 @@ class Session:
             await self.send(wire.RequestFailed(**base, seq=seq + 1, error=refused.error))
 
 
-async def script(create: wire.RequestCreate, size: tuple[int, int]) -> AsyncIterator[tuple[type, dict]]:
-    """The events of one request as (class, fields without id, seq and t)."""
-    prompt = create.question or create.object or ""
-    if "invalid" in prompt:
-        raise Refused(
-            wire.ErrorInfo("This question is too long.", "invalid_request_error", "context_length_exceeded")
-        )
-    if "queue" in prompt:
-        yield wire.RequestAccepted, {"model": MODEL.id, "skill": create.skill, "position": 2}
-        await asyncio.Event().wait()
-    yield wire.RequestAccepted, {"model": MODEL.id, "skill": create.skill}
-    yield wire.RequestStarted, {"input_tokens": 735, "cached_tokens": 0, "image": wire.ImageInfo(*size, 5)}
-    output: dict = {}
-    if create.skill == "query":
-        answer = "Three."
-        answer = json.dumps(wire.to_json(create), sort_keys=True) if "echo" in prompt else answer
-        answer = MARKUP if "markup" in prompt else answer
-        output = {"answer": answer}
-        if create.reasoning:
-            async for item in reasoning(prompt, output):
-                yield item
-        yield wire.TextDelta, {"delta": answer}
-    elif create.skill == "caption":
-        output = {
-            "caption": "Three dogs stand in a green meadow under a clear sky, one of them near a fence."
-        }
-        for word in output["caption"].split(" "):
-            yield wire.TextDelta, {"delta": word if word == "Three" else " " + word}
-    elif create.skill == "point":
-        output = {"points": [{"x": x, "y": y} for x, y in POINTS], "count": len(POINTS)}
-        for index, (x, y) in enumerate(POINTS):
-            yield wire.PointEvent, {"index": index, "x": x, "y": y}
-    else:
-        names = ("x_min", "y_min", "x_max", "y_max")
-        output = {"objects": [dict(zip(names, box, strict=True)) for box in BOXES]}
-        for index, box in enumerate(BOXES):
-            yield wire.BoxCenter, {"index": index, "x": (box[0] + box[2]) / 2, "y": (box[1] + box[3]) / 2}
-            yield wire.BoxEvent, {"index": index, **dict(zip(names, box, strict=True))}
-    yield wire.RequestDone, {"finish_reason": "stop", "output": output, "metrics": metrics(61)}
-
-
-async def reasoning(prompt: str, output: dict) -> AsyncIterator[tuple[type, dict]]:
-    text, grounds = "", []
-    for piece in PIECES:
-        if isinstance(piece, str):
-            for word in piece.split(" "):
-                delta = word if not text or text.endswith(" ") else " " + word
-                if delta:
-                    text += delta
-                    yield wire.ReasoningDelta, {"delta": delta}
-            continue
-        words, place = piece
-        index, start = len(grounds), len(text)
-        yield wire.SpanOpen, {"index": index, "start": start}
-        yield wire.SpanPoint, {"index": index, "x": place[0], "y": place[1]}
-        text += words
-        yield wire.ReasoningDelta, {"delta": words}
-        yield wire.SpanClose, {"index": index, "end": len(text), "points": (place,)}
-        grounds.append(wire.Ground(start, len(text), (place,)))
-        if len(grounds) == 2:
-            await half_way(prompt)
-    output["reasoning"] = wire.to_json(wire.Reasoning(text, tuple(grounds)))
-    yield wire.ReasoningDone, {"text": text, "grounding": tuple(grounds)}
-
-
-async def half_way(prompt: str) -> None:
-    """Do what the prompt says should go wrong."""
-    if "die" in prompt:
-        os._exit(1)
-    if "hang" in prompt:
-        await asyncio.Event().wait()
-    if "fail" in prompt:
-        raise Refused(
-            wire.ErrorInfo("The device ran out of memory.", "server_error", "internal_error", None, True)
-        )
-
-
-def metrics(tokens: int) -> wire.Metrics:
-    return wire.Metrics(
-        735, tokens, 40, 0, 1.0, 20.0, 41.0, ttft_ms=84.0, decode_time_ms=536.0, total_time_ms=640.0
-    )
-
-
 async def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--delay", type=float, default=0.0, help="seconds between events")
     parser.add_argument("--gate", type=Path, help="a FIFO; once somebody writes to it, the model is loaded")
     options = parser.parse_args()
-    loaded = asyncio.Event()
+    shelf = Shelf()
 
     async def session(socket: ServerConnection) -> None:
-        await Session(socket, options.delay, loaded).run()
+        await Session(socket, options.delay, shelf).run()
 
     async with serve(
         session,
@@ -233,7 +195,8 @@ async def main() -> None:
         print("listening", facts, flush=True)
         if options.gate:
             await asyncio.to_thread(options.gate.read_bytes)
-        loaded.set()
+        shelf.change(MODELS[0].id, loaded=True)
+        await shelf.tell(wire.Models(shelf.models))
         print("ready", facts, flush=True)
         await server.serve_forever()
 

@@ -70,6 +70,41 @@ async def test_settings_reach_the_engine(engine, image):
     assert create["reasoning"] is False
 
 
+async def test_an_outline_is_its_box_and_path(engine, image, tmp_path):
+    picture = tmp_path / "outline.svg"
+    arguments = ["dog", "--skill", "segment", "--model", "sprite-3"]
+    status, out, err = await _ask(engine, image, *arguments, "--save", str(picture))
+    assert (status, "sprite-3: Reading the weights" in err) == (0, True)
+    assert "x 0.140–0.360  y 0.600–0.880\n" in out
+    assert "M 0.5 0 L 0.9 0.2 L 1 0.6 L 0.8 1 L 0.2 1 L 0 0.5 L 0.15 0.15 Z\n" in out
+    assert 'data-ground="m0"' in picture.read_text()
+    _, out, _ = await _ask(engine, image, *arguments, "--json")
+    result = json.loads(out)
+    assert result["path"].startswith("M 0.5 0 L")
+    assert result["bbox"] == {"x_min": 0.14, "y_min": 0.6, "x_max": 0.36, "y_max": 0.88}
+
+
+async def test_gaze_says_where(engine, image):
+    status, out, err = await _ask(engine, image, "--skill", "gaze", "--eye", "0.3,0.6", "--uncertainty")
+    assert status == 0, err
+    assert out == "  1  x 0.790  y 0.740   68 %: x 0.778–0.802  y 0.720–0.760\n"
+
+
+async def test_chat_sends_the_conversation(engine, image):
+    status, out, err = await _ask(
+        engine, image, "echo", "--skill", "chat", "--message", "How many?", "--message", "3", "--json"
+    )
+    assert status == 0, err
+    sent = json.loads(json.loads(out)["answer"])
+    assert [turn["role"] for turn in sent["messages"]] == ["user", "assistant", "user"]
+
+
+async def test_json_answers_are_json(engine, image):
+    status, out, _ = await _ask(engine, image, "dogs", "--no-reasoning", "--format", "json")
+    assert status == 0
+    assert json.loads(out)["count"] == 3
+
+
 async def test_engine_error_is_one_line(engine, image):
     status, _, err = await _ask(engine, image, "fail")
     assert (status, err) == (1, "error: The device ran out of memory.\n")
@@ -94,7 +129,10 @@ async def test_engine_dies_in_the_middle(engine, image):
         (["IMAGE", "  "], "query needs a question after the image."),
         (["IMAGE", "--skill", "point"], "point needs the name of what to look for after the image."),
         (["IMAGE", "x", "--skill", "caption"], "caption takes no question."),
-        (["IMAGE", "x", "--skill", "fly"], "--skill: 'fly' is not one of query, caption, point, detect."),
+        (
+            ["IMAGE", "x", "--skill", "fly"],
+            "--skill: 'fly' is not one of query, caption, point, detect, segment, gaze, chat.",
+        ),
         (["IMAGE", "x", "--temperature", "9"], "--temperature: '9' is not a number from 0 to 2."),
         (["IMAGE", "x", "--save", "marks.gif"], "--save marks.gif: the name must end in .svg or .png."),
         (["IMAGE", "x", "--save", "no/such/a.png"], "--save no/such/a.png: there is no folder no/such."),

@@ -22,7 +22,7 @@ async def test_grounded_run_arrives_as_fragments(page, png):
     assert [m["run"] for m in page.seen if "run" in m] == ["queued", "running", "done"]
     assert 'data-ground="g0"' in page.html("reasoning")
     assert 'data-ground="g2"' in page.html("marks")
-    assert page.html("answer") == "Three."
+    assert page.text("answer") == "Three."
     assert "ttft 84 ms" in page.html("metrics")
     assert page.html("reasoning_time").endswith(" s")
 
@@ -42,8 +42,8 @@ async def test_the_request_carries_what_the_form_said(page, png):
         question="echo", settings={"temperature": "0.7", "seed": "5"}, reasoning=False, model="sprite-2"
     )
     await page.until_run("done")
-    answer = page.html("answer").replace("&quot;", '"')
-    sent = json.loads(answer)
+    sent = json.loads(page.text("answer"))
+    assert sent["uncertainty"] is True
     assert sent["settings"] == {"temperature": 0.7, "seed": 5}
     assert (sent["skill"], sent["question"], sent["reasoning"], sent["model"]) == (
         "query",
@@ -150,7 +150,7 @@ async def test_engine_killed_in_a_run_says_so_and_recovers(supervised_page, engi
     assert words.ENGINE_BACK in page.html("status")
     await page.ask()  # the image was given to the new engine
     await page.until_run("done")
-    assert page.html("answer") == "Three."
+    assert page.text("answer") == "Three."
 
 
 async def test_engine_of_somebody_else_is_not_said_to_restart(page, engine, png):
@@ -240,3 +240,82 @@ async def test_foreign_origin_is_refused(serve_routes, engine):
         assert refusal.value.response.status_code == 403
         async with connect(f"ws://{address}/ws", origin=f"http://{address}") as socket:
             assert json.loads(await socket.recv())
+
+
+async def test_the_models_are_listed_with_what_they_can_do(open_page, engine):
+    async with open_page(engine) as page:
+        listed = (await page.until_engine("ready"))["models"]
+    by_id = {model["id"]: model for model in listed}
+    assert by_id["sprite-2"]["loaded"] is True
+    assert by_id["sprite-2"]["note"] == words.MODEL_LOADED
+    assert "segment" not in by_id["sprite-2"]["skills"]
+    assert "segment" in by_id["sprite-3"]["skills"]
+    assert by_id["sprite-3"]["adapters"] == ["dogs@20"]
+    assert by_id["moondream2"]["note"] == words.MODEL_STATES["download"]
+    assert (by_id["giant"]["state"], by_id["giant"]["reason"]) == ("unavailable", "It needs 80 GB of memory.")
+
+
+async def test_presets_are_listed(open_page, engine):
+    async with open_page(engine) as page:
+        presets = (await page.until_engine("ready"))["presets"]
+    assert [preset["id"] for preset in presets] == ["tags", "dogs"]
+    assert presets[0]["response_format"] == {"type": "json_object"}
+
+
+async def test_a_model_is_loaded_when_the_page_asks(page):
+    await page.send(load="sprite-3")
+    progress = await page.until(lambda m: m.get("progress", {}).get("done"))
+    assert progress["progress"] == {"model": "sprite-3", "detail": "Reading the weights", "done": 0.25}
+    loaded = await page.until(
+        lambda m: any(model["id"] == "sprite-3" and model["loaded"] for model in _models(m))
+    )
+    assert loaded["engine"]["state"] == "ready"
+
+
+async def test_a_model_that_does_not_load_is_named(page):
+    await page.send(load="broken")
+    message = await page.until(lambda m: "invalid" in m)
+    assert message["invalid"] == {"field": "model", "text": "Its weights end too early."}
+    failed = [model for m in page.seen for model in _models(m) if model["state"] == "failed"]
+    assert failed[0]["reason"] == "Its weights end too early."
+
+
+async def test_a_run_waits_for_its_model_and_says_so(page, png):
+    await page.image("i1", png)
+    await page.ask("segment", "dog", model="sprite-3")
+    await page.until_run("done")
+    assert "Loading sprite-3, 50%. Reading the weights." in page.text("status")
+    assert 'data-ground="m0"' in page.html("marks")
+
+
+async def test_a_run_whose_model_does_not_load_fails(page, png):
+    await page.image("i1", png)
+    await page.ask(model="broken")
+    await page.until_run("failed")
+    assert "Its weights end too early." in page.text("status")
+
+
+@pytest.mark.parametrize("wanted", [None, 3, "  ", {}])
+async def test_a_strange_model_is_refused(page, wanted):
+    await page.send(load=wanted)
+    message = await page.until(lambda m: "invalid" in m)
+    assert message["invalid"] == {"field": "model", "text": words.MODEL_MISSING}
+
+
+async def test_a_schema_answer_becomes_a_table(page, png):
+    await page.image("i1", png)
+    await page.ask(question="dogs", format="schema", schema='{"type": "object"}')
+    await page.until_run("done")
+    assert 'class="structured"' in page.html("answer")
+
+
+async def test_gaze_draws_a_line_from_the_eye(page, png):
+    await page.image("i1", png)
+    await page.send(run={"skill": "gaze", "eye": [0.3, 0.6]})
+    await page.until_run("done")
+    assert "gaze-line" in page.html("marks")
+    assert 'class="spread"' in page.html("marks")
+
+
+def _models(message):
+    return message.get("engine", {}).get("models", ())

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -27,6 +27,23 @@ FLAGS = (
 )
 expect.set_options(timeout=15_000)
 
+# Every outline that was put into the page, also where a slow machine draws several in one frame.
+NOTE_PATHS = """() => {
+    window.paths = [];
+    const note = (node) => {
+        const d = node.querySelector?.('.mask-fill')?.getAttribute('d');
+        if (d && d !== window.paths.at(-1)) window.paths.push(d);
+    };
+    const seen = new MutationObserver((all) => all.forEach(({addedNodes}) => addedNodes.forEach(note)));
+    seen.observe(document.querySelector('.marks'), {childList: true});
+}"""
+COVERS = """([x, y]) => {
+    const plate = document.querySelector('.plate').getBoundingClientRect();
+    const path = document.querySelector('.marks .mask-fill');
+    const place = new DOMPoint(plate.x + x * plate.width, plate.y + y * plate.height);
+    return path.isPointInFill(place.matrixTransform(path.getScreenCTM().inverse()));
+}"""
+
 
 @dataclass(frozen=True)
 class App:
@@ -34,6 +51,13 @@ class App:
 
     url: str
     output: Path
+    gate: Path | None = None
+    """Something that is written to it lets the fake engine load its model."""
+
+    def let_load(self) -> None:
+        """The fake engine's model is loaded, as soon as it asks."""
+        assert self.gate is not None
+        self.gate.write_bytes(b"load")
 
     def engine_pid(self) -> int:
         """Process id of the engine that was ready last."""
@@ -43,13 +67,17 @@ class App:
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     """The page with a fake engine in the engine's place, as `dreamscope up` runs it."""
-    command = [sys.executable, str(FAKE_ENGINE), "--delay=0.015", "--load=0.7"]
+    folder = tmp_path_factory.mktemp("app")
+    os.mkfifo(folder / "gate")
+    command = [sys.executable, str(FAKE_ENGINE), "--delay=0.015", f"--gate={folder / 'gate'}"]
     program = (
         "import sys; from dreamscope.app import cli, up; "
         f"up.engine_command = lambda *words: {command!r}; "
         "sys.exit(cli.main(['up', '--no-browser', '--port', '7960']))"
     )
-    with running(program, tmp_path_factory.mktemp("app")) as program_running:
+    with running(program, folder) as program_running:
+        program_running = replace(program_running, gate=folder / "gate")
+        program_running.let_load()
         yield program_running
 
 
@@ -138,3 +166,25 @@ def shoot() -> Callable[[Page, str], None]:
     folder = Path(os.environ.get("DREAMSCOPE_ARTIFACTS", "artifacts"))
     folder.mkdir(parents=True, exist_ok=True)
     return lambda page, name: page.screenshot(path=folder / f"{name}.png")
+
+
+class Outline:
+    """The mask on a page, watched from when this is made."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        page.evaluate(NOTE_PATHS)
+
+    def paths(self) -> list[str]:
+        """Every outline that the page has had, in order."""
+        paths: list[str] = self._page.evaluate("window.paths")
+        return paths
+
+    def covers(self, x: float, y: float) -> bool:
+        """Whether a place of the image, in fractions, is inside the outline."""
+        return bool(self._page.evaluate(COVERS, [x, y]))
+
+
+@pytest.fixture
+def outline_of() -> Callable[[Page], Outline]:
+    return Outline

@@ -121,13 +121,13 @@ def test_boxes_light_up_from_the_list_and_back(open_page, shoot):
 def test_skills_change_the_form(open_page):
     page = open_page()
     expect(page.locator("[data-prompt=query]")).to_be_visible()
-    expect(page.locator(".switch")).to_be_visible()
+    expect(page.locator("[data-only=query].switch")).to_be_visible()
     page.click("[data-tab=caption]")
-    expect(page.locator(".lengths")).to_be_visible()
+    expect(page.locator(".lengths[data-only=caption]")).to_be_visible()
     expect(page.locator(".prompt:visible")).to_have_count(0)
     page.click("[data-tab=point]")
     expect(page.locator("[data-prompt=point]")).to_be_visible()
-    expect(page.locator(".switch")).to_be_hidden()
+    expect(page.locator("[data-only=query].switch")).to_be_hidden()
     page.click("[data-act=settings]")
     expect(page.locator("#ds-max_objects")).to_be_visible()
     expect(page.locator("#ds-max_tokens")).to_be_hidden()
@@ -146,6 +146,7 @@ def test_engine_killed_in_the_middle_says_so_and_comes_back(open_page, app, shoo
     shoot(page, "engine-gone-light")
     expect(page.locator("[data-slot=notice]")).to_contain_text("Loading sprite-2")
     shoot(page, "loading-light")
+    app.let_load()
     expect(page.locator(".engine")).to_have_attribute("data-engine", "ready")
     expect(page.locator("[data-slot=status]")).to_contain_text("The engine is back")
     page.fill("[data-prompt=query]", "How many dogs are there?")
@@ -227,7 +228,7 @@ def test_everything_by_keyboard(open_page, shoot):
     page.focus("[data-tab=query]")
     page.keyboard.press("ArrowRight")
     expect(page.locator("[data-tab=caption]")).to_be_focused()
-    expect(page.locator(".lengths")).to_be_visible()
+    expect(page.locator(".lengths[data-only=caption]")).to_be_visible()
 
 
 def test_bad_input_is_named_beside_the_field(open_page, shoot):
