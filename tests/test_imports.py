@@ -53,6 +53,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "torch": ("engine.devices", "engine.weights", "engine.sprite"),
     "triton": ("engine.devices",),
     "mlx": ("engine.devices",),
+    "llguidance": ("engine.skills.grammar",),
     "gradio": ("app",),
     "fastapi": ("app",),
     "uvicorn": ("app", "engine.server"),
