@@ -30,6 +30,8 @@ COMMANDS = {
 }
 ENGINE_COMMANDS = ("serve", "models", "pull")
 USAGE_ERROR = 2
+PIPE_CLOSED = 141
+"""What the shell reports for a program that the signal of a closed pipe has ended."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,10 +43,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run_child(words[0], words[1:])
     options, rest = build_parser().parse_known_args(words)
     try:
-        return _run(options, rest, os.environ)
+        status = _run(options, rest, os.environ)
+        sys.stdout.flush()
+        return status
     except SettingError as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE_ERROR
+    except BrokenPipeError:  # whoever read our output, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
     except KeyboardInterrupt:
         return 130
 

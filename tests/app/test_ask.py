@@ -44,6 +44,22 @@ async def test_streams_plain_text_with_coordinates(engine, image):
     assert "61 tokens" in err
 
 
+async def test_a_reader_that_leaves_early_is_no_error(engine, image):
+    import asyncio
+
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "dreamscope.app", "ask", image, "dog", "--skill=point", "--json",
+        "--engine", engine.status.url, stdout=writer, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    os.close(writer)
+    _, err = await process.communicate()
+    assert process.returncode == 141
+    assert b"Traceback" not in err
+    assert b"BrokenPipe" not in err
+
+
 async def test_json_is_the_native_result(engine, image):
     status, out, _ = await _ask(engine, image, "dog", "--skill", "point", "--json")
     result = json.loads(out)
