@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dreamscope.engine.sprite.conventions import MOONDREAM2, MOONDREAM3, Conventions
-from dreamscope.engine.sprite.mix import FIRST_MIX, SEGMENT_MIX, Mix
+from dreamscope.engine.sprite.mix import FIRST_MIX, OUTLINE_MIX, SEGMENT_MIX, Mix
 from dreamscope.engine.sprite.scenes import Stage
+from dreamscope.engine.sprite.vocabulary import DRAWN
 from dreamscope.engine.sprite.world import FIRST_LIGHT
 
 ROPE_THETA = 10_000.0
@@ -118,6 +119,7 @@ class Recipe:
     average_every: int = 8
     muon_rate: float = 0.02
     adam_rate: float = 2e-3
+    drawn: float = DRAWN  # loss weight of a token of a path
     tanh_share: float = 0.05  # share at the end that computes the architecture's tanh GELU
 
     def stage(self) -> Stage:
@@ -152,7 +154,21 @@ SPRITE_3 = Recipe(
 )
 """Meant to start from the weights of a Sprite 2 whose rate has not fallen yet."""
 
-SPRITES = {"sprite-2": SPRITE_2, "sprite-3": SPRITE_3}
+SPRITE_3_OUTLINES = replace(
+    SPRITE_3,
+    mix=OUTLINE_MIX,
+    seed=31,
+    drawn=1.0,
+    images=56_000,
+    decay=1.0,
+    warmup=1_200,
+    sigmas=((0, 3.0),),
+    muon_rate=0.3 * SPRITE_3.muon_rate,
+    adam_rate=0.3 * SPRITE_3.adam_rate,
+)
+"""Goes on from the end of Sprite 3's run at a third of its rate: paths were what it knew least."""
+
+SPRITES = {"sprite-2": SPRITE_2, "sprite-3": SPRITE_3, "sprite-3-outlines": SPRITE_3_OUTLINES}
 
 
 def at(table: tuple[tuple[int, Any], ...], seen: int) -> Any:

@@ -62,7 +62,7 @@ class Trainer:
         self.rank = rank
         sizes = recipe.sizes
         tokenizer = load_tokenizer(directory / "tokenizer.json", sizes.conventions)
-        encoder = PairEncoder(tokenizer, sizes.conventions)
+        encoder = PairEncoder(tokenizer, sizes.conventions, recipe.drawn)
         self._batches = Batcher(recipe, encoder, rank)
         self._words = torch.tensor([encoder.text(f" {name}")[0] for name in recipe.classes])
         self.weights = _first_weights(recipe, directory)
@@ -180,7 +180,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train a Sprite; resumes when the directory holds a run.")
     parser.add_argument("directory", type=Path)
     parser.add_argument("--sprite", choices=SPRITES, default="sprite-2", help="the recipe")
-    parser.add_argument("--from", dest="source", type=Path, help="begin Sprite 3 with this Sprite 2 run")
+    parser.add_argument("--from", dest="source", type=Path, help="begin with the weights of this run")
     parser.add_argument("--images", type=int, help="images in all, decay included")
     parser.add_argument("--processes", type=int)
     arguments = parser.parse_args()
@@ -191,7 +191,7 @@ def main() -> None:
     if problem := mismatch(directory, recipe.processes):
         parser.error(problem)
     if arguments.source and recipe.sizes.mixture is None:
-        parser.error("--from turns a Sprite 2 into a Sprite 3: it needs --sprite sprite-3.")
+        parser.error("--from is for the recipes of Sprite 3.")
     if arguments.source and not any(directory.glob("rank*.pt")):
         warm_start(arguments.source, directory, recipe)
     load_tokenizer(directory / "tokenizer.json", recipe.sizes.conventions)

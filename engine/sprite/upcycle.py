@@ -9,6 +9,7 @@ region decoders start anew.
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import torch
@@ -28,13 +29,18 @@ _RIDGE = 1e-3
 
 
 def warm_start(source: Path, directory: Path, recipe: Recipe) -> None:
-    """Write `start.pt` and the tokenizer of a new run in `directory` from the Sprite 2 run in `source`.
+    """Write `start.pt` and the tokenizer of a new run in `directory` from the run in `source`.
 
-    Raises `FileNotFoundError` if `source` holds no checkpoint.
+    A Sprite 3 goes on as it is, a Sprite 2 is turned into one. Raises `FileNotFoundError` if `source` holds
+    no checkpoint.
     """
     dense = mean_weights(source)
     if dense is None:
         raise FileNotFoundError(f"{source} holds no checkpoint (rank0.pt …).")
+    if "region.ln.weight" in dense:
+        torch.save(dense, directory / "start.pt")
+        shutil.copy(source / "tokenizer.json", directory / "tokenizer.json")
+        return
     tokenizer = load_tokenizer(source / "tokenizer.json")
     before = dataclasses.replace(SPRITE_2, seed=recipe.seed + 1)
     batches = Batcher(before, PairEncoder(tokenizer), 0)

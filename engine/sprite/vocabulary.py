@@ -110,15 +110,18 @@ FORCED = 0.15
 
 
 DRAWN = 0.35
-"""Loss weight of a token of a path: a path is learned by rote and as long as seven answers."""
+"""The same of a token of a path, unless the recipe says otherwise: a path is as long as seven answers."""
 
 
 class PairEncoder:
-    """Turns pairs into tokens."""
+    """Turns pairs into tokens. `drawn` is the loss weight of a token of a path."""
 
-    def __init__(self, tokenizer: Tokenizer, conventions: Conventions = MOONDREAM2) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, conventions: Conventions = MOONDREAM2, drawn: float = DRAWN
+    ) -> None:
         self._tokenizer = tokenizer
         self._conventions = conventions
+        self._drawn = drawn
         self._templates: dict[str, dict[str, list[int]]] = templates(tokenizer, conventions)  # type: ignore[assignment]
 
     def __call__(self, pair: Pair) -> Tokens:
@@ -168,7 +171,7 @@ class PairEncoder:
                 out.add(SIZE, FORCED, size=(size_bin(item.w), size_bin(item.h)))
             elif isinstance(item, Path):
                 for token in (token for word in item.words for token in self.text(word)):
-                    out.add(token, DRAWN)
+                    out.add(token, self._drawn)
             else:
                 out.add(OPEN, 1.0)
                 self._place(out, item.place, FORCED)

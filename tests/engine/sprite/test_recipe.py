@@ -7,7 +7,15 @@ import pytest
 from dreamscope.engine.models.moondream2.config import Moondream2Config
 from dreamscope.engine.models.moondream3.config import Moondream3Config
 from dreamscope.engine.sprite.conventions import MOONDREAM2, MOONDREAM3, Conventions
-from dreamscope.engine.sprite.recipe import ROPE_THETA, SPRITE_2, SPRITE_3, Recipe, Sizes, at
+from dreamscope.engine.sprite.recipe import (
+    ROPE_THETA,
+    SPRITE_2,
+    SPRITE_3,
+    SPRITE_3_OUTLINES,
+    Recipe,
+    Sizes,
+    at,
+)
 from dreamscope.engine.sprite.world import BY_NAME, KINDS, cell_name, with_article
 
 
@@ -85,6 +93,16 @@ def test_sprite_3_starts_from_sprite_2() -> None:
     assert SPRITE_3.classes == SPRITE_2.classes
     assert (SPRITE_3.sizes.crop, SPRITE_3.sizes.dim) == (SPRITE_2.sizes.crop, SPRITE_2.sizes.dim)
     assert SPRITE_3.seed != SPRITE_2.seed
+
+
+def test_the_outlines_go_on_with_sprite_3() -> None:
+    """Same weights, other scenes, and a rate that falls from the first image on."""
+    later = SPRITE_3_OUTLINES
+    assert later.sizes == SPRITE_3.sizes
+    assert later.seed not in (SPRITE_2.seed, SPRITE_3.seed)
+    assert later.mix.tasks["segment"] > SPRITE_3.mix.tasks["segment"]
+    assert later.muon_rate < SPRITE_3.muon_rate
+    assert later.rate(2_000) > later.rate(20_000) > later.rate(later.images)
 
 
 def test_the_stage_is_that_of_the_recipe() -> None:

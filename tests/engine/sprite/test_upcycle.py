@@ -118,6 +118,20 @@ def test_a_run_starts_from_the_weights_of_another(
     assert torch.equal(resumed.weights["text.wte"], trainer.weights["text.wte"])
 
 
+def test_a_sprite_3_goes_on_as_it_is(
+    warm: Weights, target: Recipe, raw_tokenizer3: tokenizers.Tokenizer, tmp_path: Path
+) -> None:
+    source, directory = tmp_path / "first", tmp_path / "second"
+    for folder in (source, directory):
+        folder.mkdir()
+    torch.save({"weights": warm, "optimizer": {}, "step": 4}, source / "rank0.pt")
+    raw_tokenizer3.save(str(source / "tokenizer.json"))
+    warm_start(source, directory, target)
+    trainer = Trainer(target, directory, rank=0)
+    assert trainer.step == 0
+    assert all(torch.equal(trainer.weights[name], weight) for name, weight in warm.items())
+
+
 def test_a_source_without_a_checkpoint_is_refused(target: Recipe, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="holds no checkpoint"):
         warm_start(tmp_path, tmp_path, target)
