@@ -26,6 +26,8 @@ Quantised = Literal["int4", "fp8", "int4-linear"]
 ITEM_BYTES: dict[DType, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
 INT4_GROUP = 64
 """Neighbours in a row of `Int4Matrices` that share a scale and a bias."""
+FP8_ROW = 32
+"""Rows of `Fp8Matrices` have a multiple of so many numbers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dreamscope.engine.devices.base import (
+    FP8_ROW,
     INT4_GROUP,
     ITEM_BYTES,
     Array,
@@ -43,15 +44,18 @@ class Fp8Experts:
     def nbytes_on(self, device: Device) -> int:
         """One byte for each number and four for each row, or dense."""
         numbers, rows = _size(self.weight), _size(self.scale)
-        return numbers + 4 * rows if "fp8" in device.keeps else numbers * ITEM_BYTES[device.dtype]
+        return numbers + 4 * rows if self._stays_packed(device) else numbers * ITEM_BYTES[device.dtype]
 
     def load(self, device: Device) -> Array:
         """Packed, or dense."""
         codes, scale = self.weight.read(), self.scale.values()
-        if "fp8" in device.keeps:
+        if self._stays_packed(device):
             return device.experts(Fp8Matrices(codes, scale))
         table = e4m3_values()
         return _stacked(device, (table[e] * rows[:, None] for e, rows in zip(codes, scale, strict=True)))
+
+    def _stays_packed(self, device: Device) -> bool:
+        return "fp8" in device.keeps and self.weight.shape[2] % FP8_ROW == 0
 
     def release(self) -> None:
         """Both tensors."""

@@ -75,15 +75,17 @@ def _int4(found: Sequence[Found], shape: tuple[int, ...]) -> Int4Tensor:
 def forms_of(name: str, shape: tuple[int, ...], quantisable: bool) -> list[Form]:
     """Every form in which the parameter `name` may be held; the plain one first.
 
-    `quantisable`: whether it may be held as int4 groups.
+    `quantisable`: whether it may be held as int4 groups, if it is a plain linear and not a stack of experts.
     """
     forms = [Form({name: Part(shape)}, lambda found: DenseTensor(found[0]))]
-    int4 = int4_shapes(name, shape) if quantisable else {}
+    int4 = int4_shapes(name, shape) if quantisable and len(shape) == 2 else {}
     if int4:
         parts = {part: Part(s, ("U8",) if part.endswith(".packed") else FLOATS) for part, s in int4.items()}
         forms.append(Form(parts, lambda found: Int4Source(_int4(found, shape))))
     if len(shape) == 3 and ".mlp." in name:
-        forms += [_fp8_form(name, shape), _int4_form(name, shape)]
+        forms.append(_fp8_form(name, shape))
+        if shape[2] % INT4_GROUP == 0:
+            forms.append(_int4_form(name, shape))
     stem, _, leaf = name.rpartition(".")
     if stem.endswith(".attn.tau") and leaf in ("wq", "wv"):
         joined = Part((2 * shape[0], shape[1]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,11 @@ def random_tensors(seed: int) -> Draw:
 
     def draw(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
         offset = int(rng.integers(_BLOCK))
-        values = np.resize(np.roll(block, -offset), shape)
+        end = offset + math.prod(shape)
+        # Turning the block takes a copy of it, which small tensors can do without.
+        values = (
+            block[offset:end].reshape(shape) if end <= _BLOCK else np.resize(np.roll(block, -offset), shape)
+        )
         if name.endswith("bias"):
             return values * np.float32(0.02)
         if len(shape) == 1:  # the scale of a norm

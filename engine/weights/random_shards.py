@@ -9,8 +9,9 @@ import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,7 +69,7 @@ def write_random_shards(
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     shards = _shards(_entries(config, form, seed), shard_bytes)
-    places = {}
+    places: dict[str, str] = {}
     for number, entries in enumerate(shards, start=1):
         file = target / f"model-{number:05}-of-{len(shards):05}.safetensors"
         with file.open("wb") as opened:
@@ -166,35 +167,35 @@ class _Source:
     def floats(self, centre: float, spread: float, narrow: bool = True) -> Draw:
         """Normal numbers, as bits of bfloat16 if `narrow`, else in float32."""
 
-        def block() -> NDArray[np.generic]:
-            values = np.float32(centre) + self._normal * np.float32(spread)
+        def form(portion: NDArray[np.float32]) -> NDArray[np.generic]:
+            values = np.float32(centre) + portion * np.float32(spread)
             return bfloat16_bits(values) if narrow else values
 
-        return self._repeated(block)
+        return self._repeated(self._normal, form)
 
     def words(self) -> Draw:
         """Any bits, in uint32."""
-        return self._repeated(lambda: self._words)
+        return self._repeated(self._words, lambda portion: portion)
 
     def bytes(self) -> Draw:
         """8-bit floats that are nearly normal."""
+        return self._repeated(self._codes, lambda portion: portion)
 
-        def block() -> NDArray[np.generic]:
-            positive = e4m3_values()[:127]  # ascending; the next one is no number
-            between = (positive[1:] + positive[:-1]) / 2
-            codes = np.searchsorted(between, np.abs(self._normal) * np.float32(_FP8_SPREAD)).astype(np.uint8)
-            return codes | np.where(self._normal < 0, np.uint8(128), np.uint8(0))
+    @cached_property
+    def _codes(self) -> NDArray[np.uint8]:
+        positive = e4m3_values()[:127]  # ascending; the next one is no number
+        between = (positive[1:] + positive[:-1]) / 2
+        codes = np.searchsorted(between, np.abs(self._normal) * np.float32(_FP8_SPREAD)).astype(np.uint8)
+        return codes | np.where(self._normal < 0, np.uint8(128), np.uint8(0))
 
-        return self._repeated(block)
-
-    def _repeated(self, make: Callable[[], NDArray[np.generic]]) -> Draw:
+    def _repeated(self, block: NDArray[Any], form: Callable[[NDArray[Any]], NDArray[np.generic]]) -> Draw:
         start = int(self._rng.integers(_BLOCK))
 
         def draw(count: int) -> Iterator[NDArray[np.generic]]:
-            block, first = make(), start
+            first = start
             while count:
                 portion = block[first : first + count]
-                yield portion
+                yield form(portion)
                 count -= len(portion)
                 first = 0
 

@@ -91,7 +91,7 @@ def load(
     if layout == "file":
         write_random_checkpoint(config, folder, seed)
     else:
-        write_random_shards(config, folder, layout, shard_bytes=40_000, seed=seed)
+        write_random_shards(config, folder, layout, shard_bytes=2_500, seed=seed)
     model = load_model(folder, device)
     assert isinstance(model, Moondream3)
     assert model.config == config
@@ -124,7 +124,7 @@ def four_bits(words: np.ndarray, scales: np.ndarray, biases: np.ndarray) -> np.n
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), seed=st.integers(0, 2**16))
 def test_random_models(
     device: Device, tmp_path_factory: pytest.TempPathFactory, layout: Layout, data: st.DataObject, seed: int

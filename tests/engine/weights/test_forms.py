@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -23,6 +24,7 @@ from dreamscope.engine.weights.load import load_model
 from dreamscope.engine.weights.memory import memory_need
 from dreamscope.engine.weights.progress import Progress
 from dreamscope.engine.weights.random import write_random_checkpoint
+from dreamscope.engine.weights.random_shards import write_random_shards
 
 Tensors = dict[str, torch.Tensor]
 FC1, FC2 = "text.blocks.1.mlp.fc1.weight", "text.blocks.1.mlp.fc2.weight"
@@ -137,6 +139,25 @@ def test_four_bit_experts(folder: Path, tensors: Tensors, either: Device) -> Non
         np.testing.assert_allclose(actual, wanted, atol=1e-6)
     numbers = sum(wanted.size for wanted in expected)
     assert (kept_bytes(model) < numbers) is ("int4" in either.keeps)
+
+
+def test_rows_that_no_kernel_takes_are_made_dense(
+    config3: Moondream3Config, tmp_path: Path, device: Device
+) -> None:
+    moe = dataclasses.replace(config3.text.moe, expert_inner_dim=20)
+    config = dataclasses.replace(config3, text=dataclasses.replace(config3.text, moe=moe))
+    stacks = []
+    for form in ("fp8", "bfloat16"):
+        model = load_model(write_random_shards(config, tmp_path / form, form), device)
+        stacks.append(experts(model))
+        mlp: Any = model.weights.text.blocks[1].mlp
+        assert mlp.fc2.nbytes == 4 * 3 * 64 * 20
+    for quantised, plain in zip(*stacks, strict=True):
+        assert quantised.shape == plain.shape
+        np.testing.assert_allclose(quantised.std(), plain.std(), rtol=0.05)
+    stack = load_file(tmp_path / "fp8" / "model-00001-of-00001.safetensors")
+    codes, scales = stack[f"{H}mlp.output_experts.weight"], stack[f"{H}moe_quant.down_scale"]
+    np.testing.assert_allclose(stacks[0][1], (codes.float() * scales[..., None]).numpy(), atol=1e-7)
 
 
 def test_the_need_that_is_reported_counts_what_is_kept(

@@ -13,8 +13,11 @@ from safetensors.numpy import load_file, save_file
 from dreamscope.engine.devices.base import Device
 from dreamscope.engine.devices.registry import open_device
 from dreamscope.engine.errors import WeightsInvalid
+from dreamscope.engine.models.families import AnyConfig, family_of
 from dreamscope.engine.models.moondream2.config import Moondream2Config
+from dreamscope.engine.models.moondream3.config import Moondream3Config
 from dreamscope.engine.models.tokens import Coord
+from dreamscope.engine.weights.forms import forms_of
 from dreamscope.engine.weights.hub import ModelFiles
 from dreamscope.engine.weights.load import load_files, load_model
 from dreamscope.engine.weights.quantize import dequantise_int4, int4_shapes, regroup
@@ -181,3 +184,31 @@ def test_packed_linears_are_as_near_as_dense_ones_of_16_bits(wide_checkpoint: Pa
     dense, packed = (np.abs(run(name, "bfloat16") - exact).max() for name in ("cpu", "mlx"))
     assert 0 < packed < 3 * dense
     assert packed < np.abs(exact).max() / 10
+
+
+TEXT2 = [
+    f"text.blocks.{i}.{site}.weight"
+    for i in range(24)
+    for site in ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")
+]
+REGION2 = ["coord_encoder", "coord_decoder.fc1", "coord_decoder.fc2"]
+REGION2 += [name.replace("coord", "size") for name in REGION2]
+
+
+@pytest.mark.parametrize(
+    ("config", "linears"),
+    [
+        (Moondream2Config(), {*TEXT2, *(f"region.{name}.weight" for name in REGION2)}),
+        # the layers from 4 on have experts, which have forms of their own
+        (Moondream3Config(), {name for name in TEXT2 if ".attn." in name or int(name.split(".")[2]) < 4}),
+    ],
+)
+def test_which_parameters_may_be_int4_groups(config: AnyConfig, linears: set[str]) -> None:
+    """All linears of the text blocks, of Moondream 2 those of the region model too, and nothing else."""
+    family = family_of(config)
+    grouped = {
+        name
+        for name, shape in family.expected_shapes(config).items()
+        if any(f"{name}.packed" in form.parts for form in forms_of(name, shape, family.is_quantisable(name)))
+    }
+    assert grouped == linears
