@@ -92,6 +92,8 @@ def _epilog(command: str) -> str | None:
 
 
 def _run(options: argparse.Namespace, rest: list[str], environ: Mapping[str, str]) -> int:
+    if options.command == "ask" and options.prompt is None and rest and not rest[0].startswith("-"):
+        options.prompt = rest.pop(0)  # argparse takes no optional word after a flag that follows IMAGE
     values = load(TABLE, options.command, vars(options), environ)
     if rest and (options.command == "web" or values["engine"]):
         raise SettingError(f"{options.command} does not know {rest[0]!r}.")

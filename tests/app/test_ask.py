@@ -44,6 +44,13 @@ async def test_streams_plain_text_with_coordinates(engine, image):
     assert "61 tokens" in err
 
 
+@pytest.mark.parametrize("words", [("dog", "--skill=point"), ("--skill=point", "dog")])
+async def test_the_question_may_follow_the_flags(engine, image, words):
+    status, out, err = await _ask(engine, image, *words, "--json")
+    assert status == 0, err
+    assert json.loads(out)["points"]
+
+
 async def test_a_reader_that_leaves_early_is_no_error(engine, image):
     import asyncio
 
