@@ -152,5 +152,5 @@ def test_a_warm_start_is_for_the_mixture_alone(
     monkeypatch.setattr(sys, "argv", ["train", str(tmp_path), "--from", str(tmp_path)])
     with pytest.raises(SystemExit):
         train.main()
-    assert "it needs --sprite sprite-3" in capsys.readouterr().err
+    assert "--from is for the recipes of Sprite 3" in capsys.readouterr().err
     assert not (tmp_path / "start.pt").exists()
