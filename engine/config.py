@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from dreamscope.engine.settings import Setting, boolean, comma_list, existing_folder
 
 DEFAULT_PORT = 2020
@@ -126,6 +128,14 @@ SETTINGS: tuple[Setting, ...] = (
         "Folder of adapters that requests may name, as NAME/STEP.safetensors or NAME/STEP.pt in it.",
         commands=("serve",),
         metavar="DIR",
+    ),
+    Setting(
+        "refiner",
+        Path,
+        None,
+        "File of Moondream 3's mask refiner (model.pt or .safetensors); without it outlines stay coarse.",
+        commands=("serve",),
+        metavar="FILE",
     ),
     Setting(
         "upload_mb",

@@ -154,8 +154,9 @@ def _outline(result: SegmentResult) -> str:
         return "No outline: the model gave no box to draw one in." if result.path else NOTHING
     if not result.path:
         return "No outline: the model gave only a box."
-    by = "The model's outline, refined." if result.refined else "No refiner: this is the model's own outline."
-    return f"1 outline. {by}"
+    if result.refined:
+        return "1 outline. The model's outline, refined."
+    return "1 outline. No refiner has improved the model's own outline."
 
 
 def ground_name(text: str, number: int, places: int) -> str:

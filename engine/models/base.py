@@ -148,6 +148,20 @@ class Model:
         table = vision.normalisation_table(self.config.rounds_pixels)
         return vision.encode_crops(self.device, self.weights.vision, v.enc_n_heads, patches, table)
 
+    def final_and_early_features(self, pixels: NDArray[np.uint8], early_block: int) -> tuple[Array, Array]:
+        """`vision_features`, and the encoder's stream `[n, P, E]` after the block of that index.
+
+        Raises `ValueError` if there is no such block.
+        """
+        v = self.config.vision
+        if not 0 <= early_block < v.enc_n_layers:
+            raise ValueError(f"The encoder has {v.enc_n_layers} blocks, and no block {early_block}.")
+        patches = vision.cut_patches(pixels, v.enc_patch_size)
+        table = vision.normalisation_table(self.config.rounds_pixels)
+        return vision.encode_with_early(
+            self.device, self.weights.vision, v.enc_n_heads, patches, table, early_block
+        )
+
     def stitched(self, features: Array, tiling: tuple[int, int]) -> Array:
         """Local features (crops 1 and up) of `vision_features` as one picture `[Hs, Ws, E]`."""
         v = self.config.vision

@@ -67,12 +67,27 @@ def encode_crops(
 
     `table`: the value of every byte, as `normalisation_table` gives it.
     """
-    values = device.array(table[patches])
-    x = linear(device, values, weights.patch_emb) + weights.pos_emb
+    x = _embed(device, weights, patches, table)
     for block in weights.blocks:
-        x = x + _attention(device, block, n_heads, norm(device, x, block.ln1))
-        x = x + mlp(device, norm(device, x, block.ln2), block.mlp)
+        x = _run_block(device, block, n_heads, x)
     return norm(device, x, weights.post_ln)
+
+
+def encode_with_early(
+    device: Device,
+    weights: VisionWeights,
+    n_heads: int,
+    patches: NDArray[np.uint8],
+    table: NDArray[np.float32],
+    early_block: int,
+) -> tuple[Array, Array]:
+    """As `encode_crops`, and the stream `[n, P, E]` after the block `early_block`, without a norm."""
+    x = early = _embed(device, weights, patches, table)
+    for index, block in enumerate(weights.blocks):
+        x = _run_block(device, block, n_heads, x)
+        if index == early_block:
+            early = x
+    return norm(device, x, weights.post_ln), early
 
 
 def stitch(device: Device, features: Array, grid: int, margin: int, tiling: tuple[int, int]) -> Array:
@@ -116,6 +131,17 @@ def pool(device: Device, picture: Array, grid: int) -> Array:
 def project(device: Device, weights: VisionWeights, whole: Array, pooled: Array) -> Array:
     """Features of the whole image and of the pooled crops, both `[P, E]`, to decoder rows `[P, D]`."""
     return mlp(device, device.concat((whole, pooled), 1), weights.proj_mlp)
+
+
+def _embed(
+    device: Device, weights: VisionWeights, patches: NDArray[np.uint8], table: NDArray[np.float32]
+) -> Array:
+    return linear(device, device.array(table[patches]), weights.patch_emb) + weights.pos_emb
+
+
+def _run_block(device: Device, block: VisionBlock, n_heads: int, x: Array) -> Array:
+    x = x + _attention(device, block, n_heads, norm(device, x, block.ln1))
+    return x + mlp(device, norm(device, x, block.ln2), block.mlp)
 
 
 def _attention(device: Device, block: VisionBlock, n_heads: int, x: Array) -> Array:

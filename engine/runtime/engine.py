@@ -33,6 +33,7 @@ from dreamscope.engine.runtime.adapters import AdapterRegistry
 from dreamscope.engine.runtime.image_cache import ImageCache, prefix_key
 from dreamscope.engine.runtime.job import Deliver, EngineRequest, Job, View
 from dreamscope.engine.runtime.metrics import Counters, Timeline
+from dreamscope.engine.runtime.refiner import Refiner
 from dreamscope.engine.runtime.runner import Runner
 from dreamscope.engine.skills.base import UNADDRESSED
 from dreamscope.engine.skills.chat import ChatSkill
@@ -65,9 +66,13 @@ class Engine:
         max_queue: int = MAX_QUEUE,
         image_cache_bytes: int = IMAGE_CACHE_BYTES,
         adapters: AdapterRegistry | None = None,
+        refiner: Refiner | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`adapters` serves requests that name one. `clock` gives seconds; deadlines are moments of it."""
+        """`adapters` serves requests that name one, `refiner` improves what the segment skill outlines.
+
+        `clock` gives seconds; deadlines are moments of it.
+        """
         self._model = model
         self._info = info
         self._max_queue = max_queue
@@ -76,7 +81,7 @@ class Engine:
         self._grammars = Grammars(model.tokenizer, model.config.tokenizer.eos_id)
         self._counters = Counters()
         self._adapters = AdapterRegistry() if adapters is None else adapters
-        self._runner = Runner(model, self._images, self._adapters, self._counters, clock)
+        self._runner = Runner(model, self._images, self._adapters, self._counters, clock, refiner)
         self._born = clock()
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="dreamscope-engine", daemon=True)

@@ -17,8 +17,10 @@ from dreamscope.engine.runtime.image_cache import EncodedImage, ImageCache, pref
 from dreamscope.engine.runtime.job import Job, View
 from dreamscope.engine.runtime.metrics import Counters
 from dreamscope.engine.runtime.pictures import prefill_pictures
+from dreamscope.engine.runtime.refiner import Refiner, refine_result
 from dreamscope.engine.runtime.sampling import Sampler
 from dreamscope.engine.skills.base import UNADDRESSED
+from dreamscope.engine.skills.segment import SegmentSkill
 
 
 class Runner:
@@ -31,12 +33,14 @@ class Runner:
         adapters: AdapterRegistry,
         counters: Counters,
         clock: Callable[[], float],
+        refiner: Refiner | None = None,
     ) -> None:
         self._model = model
         self._images = images
         self._adapters = adapters
         self._counters = counters
         self._clock = clock
+        self._refiner = refiner
 
     def run(self, job: Job, checkpoint: Callable[[], None]) -> None:
         """Prefill and decode until the skill is finished, delivering its events as they come.
@@ -65,9 +69,21 @@ class Runner:
             now = self._clock()
             if job.times.first_token is None:
                 job.times.first_token = now
-            job.send(outcome.events, now)
             if job.skill.finish_reason is None:
+                job.send(outcome.events, now)
                 checkpoint()
+            else:
+                self._finish(job, outcome.events)
+
+    def _finish(self, job: Job, events: tuple[wire.RequestEvent, ...]) -> None:
+        """Deliver the last events of the skill; an outline waits for the refiner, where there is one."""
+        if self._refiner is None or not isinstance(job.skill, SegmentSkill):
+            job.send(events, self._clock())
+            return
+        *before, coarse = events
+        job.send(before, self._clock())
+        refined = refine_result(self._refiner, job.skill, job.views[0].image.rgb) if job.views else None
+        job.send([refined or coarse], self._clock())
 
     def _prefixes(self, job: Job, adapter: Adapter | None, checkpoint: Callable[[], None]) -> list[KVCache]:
         """Announce the start, and return a cache with room for the whole request for each of its views.

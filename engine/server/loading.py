@@ -9,9 +9,11 @@ from pathlib import Path
 
 from dreamscope.engine.devices.registry import cpu_threads, open_device
 from dreamscope.engine.errors import DreamscopeError
+from dreamscope.engine.models.base import Model
 from dreamscope.engine.models.registry import FAMILY_SKILLS, ModelSpec
 from dreamscope.engine.runtime.adapters import AdapterRegistry
 from dreamscope.engine.runtime.engine import Engine
+from dreamscope.engine.runtime.refiner import MaskRefiner
 from dreamscope.engine.server.options import MIB
 from dreamscope.engine.server.serving import Serving
 from dreamscope.engine.settings import Values
@@ -19,7 +21,8 @@ from dreamscope.engine.weights.adapter import fits, load_adapter, read_facts
 from dreamscope.engine.weights.known import config_of
 from dreamscope.engine.weights.load import load_model
 from dreamscope.engine.weights.memory import image_cache_bytes
-from dreamscope.engine.weights.progress import Report
+from dreamscope.engine.weights.progress import Progress, Report
+from dreamscope.engine.weights.refiner import load_refiner
 
 
 class Loader:
@@ -43,9 +46,21 @@ class Loader:
             max_queue=values["max_queue"],
             image_cache_bytes=image_cache_bytes(values["image_cache_mb"] * MIB, model),
             adapters=AdapterRegistry(values["adapters"], partial(load_adapter, model=model)),
+            refiner=None if spec.packaged else self._refiner(model, info.skills, report),
         )
         engine.start()
         return Serving(info, engine, f"{device.name} {device.dtype}")
+
+    def _refiner(self, model: Model, skills: Sequence[str], report: Report) -> MaskRefiner | None:
+        """The mask refiner, if there is a file of it, of a model that outlines; Sprites have none."""
+        path: Path | None = self._values["refiner"]
+        if "segment" not in skills:
+            return None
+        if path is None:
+            report(Progress("read", "No mask refiner: outlines stay as the model writes them"))
+            return None
+        report(Progress("read", f"Reading the mask refiner {path.name}"))
+        return MaskRefiner(model, load_refiner(path.expanduser(), model))
 
     def _threads(self, spec: ModelSpec) -> int | None:
         chosen: int | None = self._values["threads"]

@@ -1,7 +1,7 @@
 """The segment skill: the outline of an object as an SVG path inside its box.
 
 The model writes the centre and the size of the box, then the path in text tokens. Nothing is masked. The
-path streams while it is written; it is coarse, and stays so unless something refines it afterwards.
+path streams while it is written; it is coarse, and stays so unless a refiner gives a better one afterwards.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ class SegmentSkill:
         """Text ids in order, the end included."""
         self.path_tokens: list[str] = []
         """What they say, each decoded by itself, blanks and control ids left out."""
+        self._refined: tuple[str, wire.Box] | None = None
         self._coords: list[Coord] = []
         self._sizes: list[Size] = []
         self.output_tokens = 0
@@ -126,22 +127,30 @@ class SegmentSkill:
         if self._finish_reason is not None:
             return ()
         self._finish_reason = reason
-        rest = self._emit(self._path.finish())
-        result = self.result()
-        return (
-            *rest,
-            wire.MaskDone(
-                request_id=UNADDRESSED,
-                path=result.path,
-                bbox=result.bbox,
-                coarse_path=result.path,
-                coarse_bbox=result.bbox,
-            ),
-        )
+        return (*self._emit(self._path.finish()), self._done())
+
+    def refine(self, path: str, bbox: wire.Box) -> wire.MaskDone:
+        """Replace the path and the box of a finished request; the event to tell instead of its last one."""
+        self._refined = path, bbox
+        return self._done()
 
     def result(self) -> wire.SegmentResult:
-        """The coarse path so far, empty if it is none, and the box once it is known."""
-        return wire.SegmentResult(self._path.path, self._bbox(), parse_error=self._path.error)
+        """The coarse path so far, empty if it is none, and the box once it is known; or refined, both."""
+        coarse = wire.SegmentResult(self._path.path, self._bbox(), parse_error=self._path.error)
+        if self._refined is None:
+            return coarse
+        path, bbox = self._refined
+        return replace(coarse, path=path, bbox=bbox, refined=True)
+
+    def _done(self) -> wire.MaskDone:
+        result = self.result()
+        return wire.MaskDone(
+            request_id=UNADDRESSED,
+            path=result.path,
+            bbox=result.bbox,
+            coarse_path=self._path.path,
+            coarse_bbox=self._bbox(),
+        )
 
     def _bbox(self) -> wire.Box | None:
         box = box_of(self.coords, self.sizes)

@@ -20,10 +20,10 @@ _BROKEN = (*_DAMAGED, pickle.UnpicklingError)
 """What torch raises for files that are damaged, cut short, or hold more than tensors."""
 
 
-def read_torch(path: Path) -> dict[str, tuple[NDArray[Any], Stored]]:
+def read_torch(path: Path, wrapper: str = WRAPPER) -> dict[str, tuple[NDArray[Any], Stored]]:
     """The float tensors of a state dict by name, bfloat16 as uint16 bit patterns.
 
-    A dict that holds the state dict as `lora_state_dict` is followed. Raises `WeightsNotFound` if there is
+    A dict that holds the state dict under the key `wrapper` is followed. Raises `WeightsNotFound` if there is
     no such file, and `WeightsInvalid` if it is damaged or holds anything but tensors.
     """
     if not path.is_file():
@@ -33,8 +33,8 @@ def read_torch(path: Path) -> dict[str, tuple[NDArray[Any], Stored]]:
     except _BROKEN as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise WeightsInvalid(f"{path} is not a torch file of plain tensors: {first:.200}") from None
-    if isinstance(data, dict) and isinstance(data.get(WRAPPER), dict):
-        data = data[WRAPPER]
+    if isinstance(data, dict) and isinstance(data.get(wrapper), dict):
+        data = data[wrapper]
     if not isinstance(data, dict):
         raise WeightsInvalid(f"{path} holds a {type(data).__name__}, not a dict of tensors.")
     return {str(name): _host(path, name, value) for name, value in data.items()}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from dreamscope.engine.devices.base import Device
 from dreamscope.engine.devices.registry import open_device
@@ -12,6 +14,8 @@ from dreamscope.engine.models.moondream2.config import Moondream2Config
 from dreamscope.engine.models.moondream2.model import Moondream2
 from dreamscope.engine.weights.load import load_model
 from dreamscope.engine.weights.random import write_random_checkpoint
+
+Head = dict[str, torch.Tensor]
 
 PROMPTS = {
     "caption": {"short": [1, 30, 2, 31, 3], "normal": [1, 30, 2, 32, 3], "long": [1, 30, 2, 33, 3]},
@@ -78,3 +82,60 @@ def checkpoint(config: Moondream2Config, tmp_path_factory: pytest.TempPathFactor
 @pytest.fixture(scope="session")
 def model(checkpoint: Path, device: Device) -> Moondream2:
     return load_model(checkpoint, device)
+
+
+@pytest.fixture(scope="session")
+def random_head() -> Callable[..., Head]:
+    """Random tensors of a small mask refiner, under their published names."""
+    return _random_head
+
+
+def _random_head(grid: int, width: int, dim: int = 64, masks: int = 3, layers: int = 2) -> Head:
+    fine, shapes = dim // 8, {}
+
+    def layer(name: str, *shape: int, out: int | None = None) -> None:
+        shapes[f"{name}.weight"], shapes[f"{name}.bias"] = shape, (shape[0] if out is None else out,)
+
+    def attention(name: str, size: int) -> None:
+        shapes[f"{name}.in_proj_weight"], shapes[f"{name}.in_proj_bias"] = (3 * size, size), (3 * size,)
+        layer(f"{name}.out_proj", size, size)
+
+    shapes["image_pe"] = (1, dim, grid, grid)
+    shapes |= {"mask_tokens": (masks, dim), "iou_token": (1, dim), "output_pe": (masks + 1, dim)}
+    layer("image_proj", dim, width, 1, 1)
+    layer("hq_fusion.early_proj.0", dim, width)
+    layer("hq_fusion.early_proj.1", dim)
+    layer("hq_fusion.fusion.0", dim, 2 * dim, 1, 1)
+    layer("hq_fusion.fusion.1", dim)
+    layer("hq_fusion.fusion.3", dim, dim, 3, 3)
+    layer("hq_fusion.fusion.4", dim)
+    widths = (1, dim // 16, dim // 8, dim // 4, dim)
+    for i in range(1, 5):
+        layer(f"mask_encoder.conv{i}.0", widths[i], widths[i - 1], 3, 3)
+        layer(f"mask_encoder.conv{i}.1", widths[i])
+    for i in range(layers):
+        block = f"transformer_blocks.{i}"
+        for name in ("output_self_attn", "cross_attn_token_to_image", "cross_attn_image_to_token"):
+            attention(f"{block}.{name}", dim)
+        layer(f"{block}.mlp.0", 3 * dim, dim)
+        layer(f"{block}.mlp.2", dim, 3 * dim)
+        for n in range(1, 5):
+            layer(f"{block}.norm{n}", dim)
+    attention("final_token_to_image", dim)
+    layer("final_norm", dim)
+    for i in range(3):
+        into, out = dim >> i, dim >> (i + 1)
+        layer(f"upsample.{6 * i}", into, out, 2, 2, out=out)
+        layer(f"upsample.{6 * i + 1}.norm", out)
+        layer(f"upsample.{6 * i + 3}", out, out, 3, 3)
+        layer(f"upsample.{6 * i + 4}.norm", out)
+    layer("final_q_proj", fine, dim)
+    attention("final_attn_up", fine)
+    layer("final_norm_up", fine)
+    for i in range(masks):
+        for n in (0, 2, 4):
+            layer(f"mask_mlps.{i}.{n}", fine, fine)
+    for n, out in ((0, dim), (2, dim), (4, masks)):
+        layer(f"iou_head.{n}", out, dim)
+    draw = torch.Generator().manual_seed(5)
+    return {name: torch.randn(shape, generator=draw) * 0.3 for name, shape in shapes.items()}

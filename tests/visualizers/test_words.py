@@ -97,7 +97,7 @@ def test_names_for_screen_readers() -> None:
     [
         (
             SegmentResult("M 0 0 L 1 1", Box(0, 0, 1, 1)),
-            "1 outline. No refiner: this is the model's own outline.",
+            "1 outline. No refiner has improved the model's own outline.",
         ),
         (SegmentResult("M 0 0", Box(0, 0, 1, 1), refined=True), "1 outline. The model's outline, refined."),
         (SegmentResult("", Box(0, 0, 1, 1)), "No outline: the model gave only a box."),
