@@ -23,15 +23,12 @@ from dreamscope.engine.sprite.world import COLOUR_WORDS
 
 @dataclass(frozen=True, slots=True)
 class PatchLabels:
-    """Per patch: class (0 = background, else 1 + index), colour (-1 = none), box (cx, cy, w, h), its bins,
-    and whether the art is mirrored.
-    """
+    """Per patch: class (0 = background, else 1 + index), colour (-1 = none), box (cx, cy, w, h), its bins."""
 
     kind: Tensor  # int64 [B, P]
     colour: Tensor  # int64 [B, P]
     box: Tensor  # float32 [B, P, 4]
     bins: Tensor  # int64 [B, P, 4]
-    flip: Tensor  # bool [B, P]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +105,6 @@ def patch_labels(
     shape = (len(scenes), grid * grid)
     kind, colour = np.zeros(shape, np.int64), np.full(shape, -1, np.int64)
     box, bins = np.zeros((*shape, 4), np.float32), np.zeros((*shape, 4), np.int64)
-    flip = np.zeros(shape, bool)
     for row, scene in enumerate(scenes):
         best = np.full(grid * grid, 0.3, np.float32)
         for item in scene.objects:
@@ -120,12 +116,11 @@ def patch_labels(
             kind[row, mine] = index[item.name]
             colour[row, mine] = COLOUR_WORDS.index(item.colour) if item.painted and item.colour else -1
             box[row, mine] = values
-            flip[row, mine] = item.flip
             bins[row, mine] = (
                 *(coord_bin(value, coord_steps) for value in values[:2]),
                 *map(size_bin, values[2:]),
             )
-    return PatchLabels(*(torch.from_numpy(array) for array in (kind, colour, box, bins, flip)))
+    return PatchLabels(*(torch.from_numpy(array) for array in (kind, colour, box, bins)))
 
 
 def _patch_alpha(alpha: np.ndarray, origin: tuple[int, int], grid: int, patch: int) -> np.ndarray:

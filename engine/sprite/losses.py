@@ -37,22 +37,15 @@ class Terms:
         return self.language + regions + dense_weight * self.dense + _BALANCE * self.balance
 
 
-def initial_heads(vision_dim: int, dim: int, classes: int, seed: int, outlines: bool = False) -> Weights:
-    """Weights of the heads that only training has; they are dropped at export.
-
-    `outlines` adds one that tells which way the art looks: the outline of a mirrored sprite is mirrored.
-    """
+def initial_heads(vision_dim: int, dim: int, classes: int, seed: int) -> Weights:
+    """Weights of the heads that only training has; they are dropped at export."""
     draw = torch.Generator().manual_seed(seed + 1)
     outputs = 1 + classes + len(COLOUR_WORDS) + 4
-    heads = {
+    return {
         "aux.patch.weight": torch.randn(outputs, vision_dim, generator=draw) * vision_dim**-0.5,
         "aux.patch.bias": torch.zeros(outputs),
         "aux.quantity": 0.1 * torch.randn(3, dim, generator=draw),
     }
-    if outlines:
-        heads["aux.flip.weight"] = torch.zeros(classes, vision_dim)
-        heads["aux.flip.bias"] = torch.zeros(classes)
-    return heads
 
 
 def score(net: Network, batch: Batch, words: Tensor, sigma: float) -> Terms:
@@ -140,17 +133,8 @@ def _patch_losses(
     unit = F.layer_norm(image[on_object], image.shape[-1:])
     alignment = (unit @ net.weights["text.wte"].T).float() * image.shape[-1] ** -0.5
     loss = loss + 0.3 * F.cross_entropy(alignment, words[labels.kind[on_object] - 1])
-    if "aux.flip.weight" in net.weights:
-        loss = loss + _flip_loss(net, labels, features, on_object)
     accuracy = (kind[on_object].argmax(-1) == labels.kind[on_object]).float().mean()
     return loss, accuracy.detach()
-
-
-def _flip_loss(net: Network, labels: PatchLabels, features: Tensor, on_object: Tensor) -> Tensor:
-    """Whether the art of a patch is mirrored, told by the head of its class."""
-    by_class = F.linear(features[on_object], net.weights["aux.flip.weight"], net.weights["aux.flip.bias"])
-    told = by_class.gather(1, labels.kind[on_object, None] - 1)[:, 0]
-    return F.binary_cross_entropy_with_logits(told.float(), labels.flip[on_object].float())
 
 
 def _dense_regions(net: Network, labels: PatchLabels, hidden: Tensor, sigma: float) -> Tensor:

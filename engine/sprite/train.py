@@ -121,8 +121,7 @@ def _first_weights(recipe: Recipe, directory: Path) -> Weights:
         weights: Weights = torch.load(start, weights_only=True)
         return weights
     sizes = recipe.sizes
-    outlines = sizes.mixture is not None
-    heads = initial_heads(sizes.vision_dim, sizes.dim, len(recipe.classes), recipe.seed, outlines)
+    heads = initial_heads(sizes.vision_dim, sizes.dim, len(recipe.classes), recipe.seed)
     return initial_weights(sizes, recipe.seed) | heads
 
 
@@ -184,11 +183,8 @@ def main() -> None:
     parser.add_argument("--from", dest="source", type=Path, help="begin with the weights of this run")
     parser.add_argument("--images", type=int, help="images in all, decay included")
     parser.add_argument("--processes", type=int)
-    parser.add_argument("--seed", type=int, help="draws other scenes than the recipe's")
     arguments = parser.parse_args()
-    changes = {
-        key: getattr(arguments, key) for key in ("images", "processes", "seed") if getattr(arguments, key)
-    }
+    changes = {key: getattr(arguments, key) for key in ("images", "processes") if getattr(arguments, key)}
     recipe = dataclasses.replace(SPRITES[arguments.sprite], **changes)
     directory: Path = arguments.directory
     directory.mkdir(parents=True, exist_ok=True)

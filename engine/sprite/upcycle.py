@@ -38,7 +38,7 @@ def warm_start(source: Path, directory: Path, recipe: Recipe) -> None:
     if dense is None:
         raise FileNotFoundError(f"{source} holds no checkpoint (rank0.pt …).")
     if "region.ln.weight" in dense:
-        torch.save(_heads(recipe) | dense, directory / "start.pt")
+        torch.save(dense, directory / "start.pt")
         shutil.copy(source / "tokenizer.json", directory / "tokenizer.json")
         return
     tokenizer = load_tokenizer(source / "tokenizer.json")
@@ -50,17 +50,12 @@ def warm_start(source: Path, directory: Path, recipe: Recipe) -> None:
     with_path_numbers(tokenizer).save(str(directory / "tokenizer.json"))
 
 
-def _heads(recipe: Recipe) -> Weights:
-    sizes = recipe.sizes
-    return initial_heads(sizes.vision_dim, sizes.dim, len(recipe.classes), recipe.seed, outlines=True)
-
-
 def upcycle(dense: Weights, before: Sizes, recipe: Recipe, batches: list[Batch]) -> Weights:
     """Weights of the recipe's sizes from those of the dense `before`, fitted on what `batches` show."""
     sizes, mixture = recipe.sizes, recipe.sizes.mixture
     assert mixture is not None
     weights = initial_weights(sizes, recipe.seed)
-    weights |= _heads(recipe)
+    weights |= initial_heads(sizes.vision_dim, sizes.dim, len(recipe.classes), recipe.seed)
     for name, old in dense.items():
         if name in weights and weights[name].shape == old.shape:
             weights[name] = old.clone()

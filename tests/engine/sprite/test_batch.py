@@ -168,7 +168,6 @@ def test_patch_labels_agree_with_the_alpha(maker: SceneMaker) -> None:
             x0, y0, x1, y1 = item.box
             box = (*item.center, x1 - x0, y1 - y0)
             assert FIRST_LIGHT[int(labels.kind[number, at]) - 1] == item.name
-            assert bool(labels.flip[number, at]) == item.flip
             colour = int(labels.colour[number, at])
             assert (COLOUR_WORDS[colour] if colour >= 0 else None) == (item.colour if item.painted else None)
             assert labels.box[number, at].tolist() == pytest.approx(box)

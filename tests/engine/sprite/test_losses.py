@@ -100,22 +100,6 @@ def test_terms_at_the_start_are_those_of_a_guess(
     assert float(terms.extents) == pytest.approx(math.log(1024), rel=0.35)
 
 
-def test_the_mirrored_are_told_from_the_others(
-    recipe: Recipe, batch: Batch, words: torch.Tensor, weights: Weights
-) -> None:
-    """A guess costs ln 2; a head that knows lowers the dense loss, one that is wrong raises it."""
-    sizes = recipe.sizes
-    plain = score(Network(sizes, weights, tanh=False), batch, words, 4.0).dense
-    heads = initial_heads(sizes.vision_dim, sizes.dim, len(recipe.classes), 0, outlines=True)
-    for bias in (-3.0, 0.0, 3.0):
-        heads["aux.flip.bias"] = torch.full_like(heads["aux.flip.bias"], bias)
-        dense = score(Network(sizes, weights | heads, tanh=False), batch, words, 4.0).dense
-        mirrored = batch.labels.flip[batch.labels.kind > 0].float()
-        told = torch.full_like(mirrored, bias)
-        wanted = torch.nn.functional.binary_cross_entropy_with_logits(told, mirrored)
-        assert float(dense - plain) == pytest.approx(float(wanted), abs=1e-4)
-
-
 def test_the_language_loss_reads_the_next_token(
     recipe: Recipe, batch: Batch, words: torch.Tensor, weights: Weights
 ) -> None:
