@@ -81,7 +81,7 @@ _SPECS = (
     ModelSpec(
         id="sprite-2",
         name="Sprite 2",
-        description="A miniature of Moondream 2 that knows its own drawn scenes. Comes with the package.",
+        description="A miniature of Moondream 2 that knows its own drawn scenes, but not gaze and chat.",
         owned_by="dreamscope",
         packaged="sprite-2",
         threads=1,  # its matrices are too small to be worth sharing between cores
@@ -89,11 +89,12 @@ _SPECS = (
     ModelSpec(
         id="sprite-3",
         name="Sprite 3",
-        description="A miniature of Moondream 3.",
+        description="A miniature of Moondream 3: the same scenes, and outlines, but not gaze and chat.",
         family="moondream3",
         skills=SKILLS3,
         owned_by="dreamscope",
-        unavailable="its weights are not part of this build",
+        packaged="sprite-3",
+        threads=1,
     ),
     ModelSpec(
         id="moondream2",

@@ -10,6 +10,7 @@ from dreamscope.engine.errors import ModelNotFound, NotImplementedYet
 from dreamscope.engine.models.registry import (
     DEFAULT_MODEL,
     MODELS,
+    ModelSpec,
     find_model,
     require_available,
 )
@@ -57,11 +58,12 @@ def test_unknown_names_list_the_known(tmp_path: Path) -> None:
 
 
 def test_models_that_cannot_run_yet_say_so() -> None:
+    spec = ModelSpec("later", "Later", "Only a name.", unavailable="it is not part of this build")
     with pytest.raises(
-        NotImplementedYet, match=r"not part of this build.*Available are sprite-2, moondream2"
+        NotImplementedYet, match=r"not part of this build.*Available are sprite-2, sprite-3, moondream2"
     ):
-        require_available(find_model("sprite-3"))
-    require_available(find_model("moondream2"))
+        require_available(spec)
+    require_available(find_model("sprite-3"))
 
 
 def test_entry_of_the_model_list() -> None:
