@@ -78,6 +78,7 @@ def test_uncertainty_is_shown_or_not(open_page, shoot, skill, count):
 def test_probabilities_tint_the_tokens(open_page, shoot):
     page = open_page()
     page.click(".card >> nth=0")
+    expect(page.locator(".plate img")).to_be_visible()
     page.click("[data-tab=caption]")
     run(page)
     words = page.locator("[data-slot=answer] .tok")
@@ -147,6 +148,7 @@ def test_a_schema_that_is_none_is_named_beside_the_field(open_page, schema, said
 def test_a_preset_fills_the_form(open_page, shoot):
     page = open_page()
     page.click(".card >> nth=0")
+    expect(page.locator(".plate img")).to_be_visible()
     page.select_option("#ds-preset", "dogs")
     expect(page.locator("[data-prompt=query]")).to_have_value("How many dogs?")
     expect(page.locator("#ds-format")).to_have_value("schema")

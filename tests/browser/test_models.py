@@ -45,6 +45,7 @@ def test_choosing_a_model_loads_it_and_offers_its_skills(open_page, shoot):
     expect(page.locator("[data-tab=segment]")).to_be_visible()
     page.select_option("#ds-variant", "dogs@20")
     page.click(".card >> nth=0")
+    expect(page.locator(".plate img")).to_be_visible()
     page.fill("[data-prompt=query]", "echo")
     page.click("[data-act=run]")
     expect(page.locator("#dreamscope")).to_have_attribute("data-run", "done")

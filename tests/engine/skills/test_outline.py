@@ -149,8 +149,9 @@ def test_closing_is_that_of_plain_layers(seed: int, height: int, width: int) -> 
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 10_000), st.integers(30, 120), st.integers(30, 120))
+@given(st.integers(0, 10_000), st.integers(64, 160), st.integers(64, 160))
 def test_a_traced_mask_is_drawn_again(seed: int, height: int, width: int) -> None:
+    """Large enough that the tolerance, three quarters of a pixel along the border, is little of the area."""
     draw = np.random.default_rng(seed)
     noise = resize_linear(draw.random((6, 6)), height, width)
     mask = noise > np.median(noise)
