@@ -145,6 +145,30 @@ class TokenizerConfig:
         return {**ids, "templates": templates}
 
 
+@dataclass(frozen=True, slots=True)
+class GroupedConfig:
+    """What the configs of both families share; they have the fields text, vision, region, tokenizer."""
+
+    @property
+    def image_tokens(self) -> int:
+        """Rows that one image contributes, whatever its tiling."""
+        grid: int = self._group("vision").grid
+        return grid**2
+
+    @property
+    def prefix_len(self) -> int:
+        """Positions of BOS and the image, which see each other in both directions."""
+        return 1 + self.image_tokens
+
+    def to_dict(self) -> dict[str, Any]:
+        """Inverse of `from_dict`, ready for `config.json`."""
+        groups = {name: dataclasses.asdict(self._group(name)) for name in ("text", "vision", "region")}
+        return {**groups, "tokenizer": self._group("tokenizer").to_dict()}
+
+    def _group(self, name: str) -> Any:
+        return getattr(self, name)
+
+
 # ---------------------------------------------------------------------------------------------- reading
 
 
@@ -162,6 +186,15 @@ def entries(groups: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     if not isinstance(found, Mapping):
         raise WeightsInvalid(f"The config group {name!r} must be an object.")
     return found
+
+
+def text_entries(groups: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of the group `text`, without those that follow from others. Raises `WeightsInvalid`."""
+    text = dict(entries(groups, "text"))
+    text.pop("prefix_attn", None)  # follows from the vision sizes
+    if "n_heads" in text:
+        text.setdefault("n_kv_heads", text["n_heads"])
+    return text
 
 
 def group(cls: type[Group], values: Mapping[str, Any], name: str) -> Group:

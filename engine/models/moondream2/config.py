@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from dreamscope.engine.models.config import (
     DecoderConfig,
+    GroupedConfig,
     Rules,
     entries,
     group,
@@ -16,6 +16,7 @@ from dreamscope.engine.models.config import (
     region_rules,
     require,
     size_rules,
+    text_entries,
     tokenizer_group,
 )
 from dreamscope.engine.models.config import TokenizerConfig as TokenizerConfig
@@ -52,23 +53,13 @@ class RegionConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class Moondream2Config:
+class Moondream2Config(GroupedConfig):
     """All four groups."""
 
     text: TextConfig = field(default_factory=TextConfig)
     vision: VisionConfig = field(default_factory=VisionConfig)
     region: RegionConfig = field(default_factory=RegionConfig)
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
-
-    @property
-    def image_tokens(self) -> int:
-        """Rows that one image contributes, whatever its tiling."""
-        return self.vision.grid**2
-
-    @property
-    def prefix_len(self) -> int:
-        """Positions of BOS and the image, which see each other in both directions."""
-        return 1 + self.image_tokens
 
     @property
     def rounds_pixels(self) -> bool:
@@ -83,12 +74,8 @@ class Moondream2Config:
         Raises `WeightsInvalid` naming the field that is unknown, has the wrong type or does not fit.
         """
         groups = groups_of(data)
-        text = dict(entries(groups, "text"))
-        text.pop("prefix_attn", None)  # follows from the vision sizes
-        if "n_heads" in text and "n_kv_heads" not in text:
-            text["n_kv_heads"] = text["n_heads"]
         config = cls(
-            group(TextConfig, text, "text"),
+            group(TextConfig, text_entries(groups), "text"),
             group(VisionConfig, entries(groups, "vision"), "vision"),
             group(RegionConfig, entries(groups, "region"), "region"),
             tokenizer_group(entries(groups, "tokenizer"), Rules()),
@@ -96,12 +83,3 @@ class Moondream2Config:
         require(size_rules(config.text, config.vision))
         require(region_rules(config.text.dim, config.region))
         return config
-
-    def to_dict(self) -> dict[str, Any]:
-        """Inverse of `from_dict`, ready for `config.json`."""
-        return {
-            "text": dataclasses.asdict(self.text),
-            "vision": dataclasses.asdict(self.vision),
-            "region": dataclasses.asdict(self.region),
-            "tokenizer": self.tokenizer.to_dict(),
-        }

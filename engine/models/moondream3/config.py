@@ -9,6 +9,7 @@ from typing import Any
 
 from dreamscope.engine.models.config import (
     DecoderConfig,
+    GroupedConfig,
     Rules,
     TokenizerConfig,
     VisionConfig,
@@ -18,6 +19,7 @@ from dreamscope.engine.models.config import (
     region_rules,
     require,
     size_rules,
+    text_entries,
     tokenizer_group,
 )
 
@@ -78,23 +80,13 @@ class RegionConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class Moondream3Config:
+class Moondream3Config(GroupedConfig):
     """All four groups."""
 
     text: TextConfig = field(default_factory=TextConfig)
     vision: VisionConfig = field(default_factory=VisionConfig)
     region: RegionConfig = field(default_factory=RegionConfig)
     tokenizer: TokenizerConfig = field(default_factory=lambda: TokenizerConfig(rules=RULES))
-
-    @property
-    def image_tokens(self) -> int:
-        """Rows that one image contributes, whatever its tiling."""
-        return self.vision.grid**2
-
-    @property
-    def prefix_len(self) -> int:
-        """Positions of BOS and the image, which see each other in both directions."""
-        return 1 + self.image_tokens
 
     @property
     def rounds_pixels(self) -> bool:
@@ -109,10 +101,7 @@ class Moondream3Config:
         Raises `WeightsInvalid` naming the field that is unknown, has the wrong type or does not fit.
         """
         groups = groups_of(data)
-        text = dict(entries(groups, "text"))
-        text.pop("prefix_attn", None)  # follows from the vision sizes
-        if "n_heads" in text and "n_kv_heads" not in text:
-            text["n_kv_heads"] = text["n_heads"]
+        text = text_entries(groups)
         moe = {_OTHER_SPELLINGS.get(key, key): value for key, value in entries(text, "moe").items()}
         mixture = None if "moe" in text and text["moe"] is None else group(MoeConfig, moe, "text.moe")
         text.pop("moe", None)
@@ -126,15 +115,6 @@ class Moondream3Config:
         require(region_rules(config.text.dim, config.region))
         require(_rules(config))
         return config
-
-    def to_dict(self) -> dict[str, Any]:
-        """Inverse of `from_dict`, ready for `config.json`."""
-        return {
-            "text": dataclasses.asdict(self.text),
-            "vision": dataclasses.asdict(self.vision),
-            "region": dataclasses.asdict(self.region),
-            "tokenizer": self.tokenizer.to_dict(),
-        }
 
 
 def _rules(config: Moondream3Config) -> tuple[tuple[bool, str], ...]:
