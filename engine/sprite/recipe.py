@@ -168,7 +168,22 @@ SPRITE_3_OUTLINES = replace(
 )
 """Goes on from the end of Sprite 3's run at a third of its rate: paths were what it knew least."""
 
-SPRITES = {"sprite-2": SPRITE_2, "sprite-3": SPRITE_3, "sprite-3-outlines": SPRITE_3_OUTLINES}
+SPRITE_3_FINISH = replace(
+    SPRITE_3_OUTLINES,
+    seed=33,
+    images=110_000,
+    decay=0.85,
+    muon_rate=0.5 * SPRITE_3.muon_rate,
+    adam_rate=0.5 * SPRITE_3.adam_rate,
+)
+"""The same again from there, longer and from a higher rate."""
+
+SPRITES = {
+    "sprite-2": SPRITE_2,
+    "sprite-3": SPRITE_3,
+    "sprite-3-outlines": SPRITE_3_OUTLINES,
+    "sprite-3-finish": SPRITE_3_FINISH,
+}
 
 
 def at(table: tuple[tuple[int, Any], ...], seen: int) -> Any:
