@@ -48,7 +48,8 @@ class ModelInfo:
 
     `state`: `ready` (its files are on this machine), `download` (they are fetched first), `loading`, or
     `unavailable` and `failed`, for which `reason` is a sentence. `loaded`: requests run at once. `adapters`:
-    the `NAME@STEP` that requests may name.
+    the `NAME@STEP` that requests may name. `revision` tells weights of the same name apart; empty if it is
+    not known.
     """
 
     id: str
@@ -64,6 +65,7 @@ class ModelInfo:
     state: str = "ready"
     adapters: tuple[str, ...] = ()
     reason: str | None = None
+    revision: str = ""
 
 
 @dataclass(frozen=True, slots=True)

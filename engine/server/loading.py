@@ -23,6 +23,7 @@ from dreamscope.engine.weights.load import load_model
 from dreamscope.engine.weights.memory import image_cache_bytes
 from dreamscope.engine.weights.progress import Progress, Report
 from dreamscope.engine.weights.refiner import load_refiner
+from dreamscope.engine.weights.revision import revision_of
 
 
 class Loader:
@@ -37,7 +38,9 @@ class Loader:
         values = self._values
         device = open_device(values["device"], values["dtype"], self._threads(spec))
         model = load_model(spec, device, report)
-        info = replace(spec.info(loaded=True), context_length=model.config.text.max_context)
+        info = replace(
+            spec.info(loaded=True), context_length=model.config.text.max_context, revision=revision_of(spec)
+        )
         if spec.path is not None:  # only its tensors have told which family a local checkpoint is
             info = replace(info, skills=FAMILY_SKILLS[model.family])
         engine = Engine(

@@ -64,7 +64,7 @@ def is_local(spec: ModelSpec) -> bool:
         needed = (spec.hub.tokenizer, *_shards(spec.hub.weights, weights))
         return all(_cached(file) is not None for file in needed)
     place = spec.directory()
-    return place is not None and _weights_in(place) is not None
+    return place is not None and weights_in(place) is not None
 
 
 def _shards(file: HubFile, place: Path) -> list[HubFile]:
@@ -75,7 +75,7 @@ def _shards(file: HubFile, place: Path) -> list[HubFile]:
 
 
 def _in_folder(spec: ModelSpec, place: Path) -> ModelFiles:
-    weights = _weights_in(place)
+    weights = weights_in(place)
     if weights is None:
         raise WeightsNotFound(
             f"{spec.name} has no weights: expected one of {', '.join(WEIGHTS_NAMES)} in {place}.", "model"
@@ -90,7 +90,8 @@ def _in_folder(spec: ModelSpec, place: Path) -> ModelFiles:
     return ModelFiles(weights, tokenizer, _read_config(config) if config.is_file() else {})
 
 
-def _weights_in(place: Path) -> Path | None:
+def weights_in(place: Path) -> Path | None:
+    """The file of weights that `place`, a folder or itself such a file, has; of shards their index."""
     if place.is_file():
         return place
     return next((place / name for name in WEIGHTS_NAMES if (place / name).is_file()), None)
@@ -104,6 +105,12 @@ def _read_config(path: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise WeightsInvalid(f"{path} must hold a JSON object.")
     return config
+
+
+def cached_commit(file: HubFile) -> str | None:
+    """The commit of a file in the download cache; `None` if it is not there."""
+    cached = _cached(file)
+    return None if cached is None else cached.parents[file.filename.count("/")].name
 
 
 def _cached(file: HubFile) -> Path | None:

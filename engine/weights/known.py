@@ -17,6 +17,7 @@ from dreamscope.engine.errors import DreamscopeError, ModelNotFound
 from dreamscope.engine.models.families import FAMILIES, AnyConfig, recognise
 from dreamscope.engine.models.registry import FAMILY_SKILLS, MODELS, ModelSpec, find_model
 from dreamscope.engine.weights.hub import is_local, locate
+from dreamscope.engine.weights.revision import revision_of
 from dreamscope.engine.weights.safetensors_file import open_checkpoint
 
 
@@ -86,7 +87,7 @@ def described(spec: ModelSpec) -> ModelSpec:
 
 def announce(spec: ModelSpec) -> wire.ModelInfo:
     """Its entry of the model list before anything is loaded."""
-    return replace(spec.info(), state=state_of(spec), reason=spec.unavailable)
+    return replace(spec.info(), state=state_of(spec), reason=spec.unavailable, revision=revision_of(spec))
 
 
 def state_of(spec: ModelSpec) -> str:

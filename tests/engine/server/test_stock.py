@@ -123,6 +123,16 @@ async def test_the_list(shelf_of: Any, folder: Path) -> None:
     assert infos["mixture"].state == "ready"
 
 
+async def test_the_list_names_the_revision_before_and_after_loading(shelf_of: Any) -> None:
+    shelf = shelf_of()
+    before = {info.id: info.revision for info in shelf.infos()}
+    assert before["dense"] != before["mixture"]
+    assert len(before["sprite-2"]) == len(before["dense"]) == 12
+    (await asyncio.wait_for(shelf.wait("dense"), TIMEOUT)).release()
+    after = {info.id: info.revision for info in shelf.infos()}
+    assert after == before
+
+
 async def test_two_families_answer_in_turn_as_they_do_alone(
     serve: Any, shelf_of: Any, picture: Callable[..., str]
 ) -> None:
