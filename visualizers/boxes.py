@@ -28,7 +28,7 @@ def draw_box(mark: BoxMark, view: View, entering: bool = False, fixed_strokes: b
     """
     area = visible(view.box(mark.box), view)
     ticks = corner_ticks(area, tick_length(area, view))
-    outer = svg.group(**attributes(mark.ground, mark.key, "mark box", mark.colour, entering))
+    outer = svg.group(**attributes(mark, "mark box", entering))
     body = outer.add(svg.group(class_="mark-body"))
     body.add(svg.rect(area, class_="fill", fill=mark.colour.fill, fill_opacity=0, pointer_events="all"))
     halo = stroke(mark.colour.halo, EDGE + 2 * HALO, view, fixed_strokes)

@@ -10,10 +10,9 @@ from dreamscope.visualizers.asked import Asked
 from dreamscope.visualizers.escape import escape
 from dreamscope.visualizers.geometry import View
 from dreamscope.visualizers.marks import CentreMark, Mark, Marks, MaskMark, marks_of
-from dreamscope.visualizers.palette import colour
 from dreamscope.visualizers.paths import parse
 from dreamscope.visualizers.pieces import Fragment
-from dreamscope.visualizers.progress import Progress, boxed
+from dreamscope.visualizers.progress import Progress
 from dreamscope.visualizers.slots import mark_svg, slots_of
 
 Placed = (
@@ -41,24 +40,23 @@ class Drawn:
         """The changes of marks, list and answer by one event."""
         match event:
             case wire.PointEvent():
-                return self._point(wire.Point(event.x, event.y, event.spread))
+                return self._point(event)
             case wire.BoxCenter():
                 index = len(self._progress.boxes)
                 self._centre = self._marks.centre(index, event.x, event.y, event.spread)
                 return [self._put(self._centre)]
             case wire.BoxEvent():
-                return self._box(wire.Box(event.x_min, event.y_min, event.x_max, event.y_max, event.spread))
+                return self._box(event)
             case wire.GazeEvent():
-                return self._gaze(wire.Point(event.x, event.y, event.spread))
+                return self._gaze(event)
             case _:
                 return self._outline(event)
 
-    def grounded(self, x: float, y: float, spread: wire.PlaceSpread | None) -> Fragment:
+    def grounded(self, event: wire.SpanPoint) -> Fragment:
         """One more point of the span that is open."""
-        points = self._progress.open_points
-        mark = self._marks.grounded(len(self._progress.grounds), len(points), x, y, spread)
-        points.append(wire.Point(x, y, spread))
-        return self._put(mark)
+        span, nth = len(self._progress.grounds), len(self._progress.open_points)
+        self._progress.feed(event)
+        return self._put(self._marks.grounded(span, nth, event.x, event.y, event.spread))
 
     def shown(self) -> dict[str, str]:
         """The slots that show what is complete."""
@@ -98,26 +96,29 @@ class Drawn:
         self._centre = None
         self.place_again()
 
-    def _point(self, point: wire.Point) -> list[Fragment]:
+    def _point(self, event: wire.PointEvent) -> list[Fragment]:
         index = len(self._progress.points)
-        self._progress.points.append(point)
-        entry = entries.point_entry(index, point, colour(self._asked.family))
+        self._progress.feed(event)
+        point = self._progress.points[index]
+        entry = entries.point_entry(index, point, self._asked)
         return self._found(self._marks.point(index, point), entry, words.counted(index + 1, "point"))
 
-    def _box(self, box: wire.Box) -> list[Fragment]:
+    def _box(self, event: wire.BoxEvent) -> list[Fragment]:
         index = len(self._progress.boxes)
-        self._progress.boxes.append(box)
+        self._progress.feed(event)
+        box = self._progress.boxes[index]
         self._centre = None
-        entry = entries.box_entry(index, box, colour(self._asked.family))
+        entry = entries.box_entry(index, box, self._asked)
         return self._found(self._marks.box(index, box), entry, words.counted(index + 1, "box"))
 
     def _found(self, mark: Mark, entry: str, count: str) -> list[Fragment]:
         listed, answer = Fragment("list", "append", entry), Fragment("answer", "replace", escape(count))
         return [self._put(mark), listed, answer]
 
-    def _gaze(self, target: wire.Point) -> list[Fragment]:
+    def _gaze(self, event: wire.GazeEvent) -> list[Fragment]:
+        self._progress.feed(event)
+        target = wire.Point(event.x, event.y, event.spread)
         result = wire.GazeResult(target)
-        self._progress.target = target
         return [
             self._put(self._marks.gaze(target)),
             Fragment("list", "replace", entries.render(result, self._asked)),
@@ -125,20 +126,19 @@ class Drawn:
         ]
 
     def _outline(self, event: wire.MaskBox | wire.MaskDelta | wire.MaskDone) -> list[Fragment]:
-        progress, known = self._progress, self._progress.outline
         if isinstance(event, wire.MaskDone):
             before = self.shown()
-            progress.outline = replace(known, path=event.path, bbox=_final(known.bbox, event.bbox))
+            self._progress.feed(event)
             return self.differences(before)
+        self._progress.feed(event)
+        outline = self._progress.outline
         if isinstance(event, wire.MaskBox):
-            progress.outline = replace(known, bbox=boxed(event.bbox, event.spread))
             self.place_again()
-            listed = entries.render(progress.outline, self._asked)
+            listed = entries.render(outline, self._asked)
             return [*([self._put(self._mask)] if self._mask else []), Fragment("list", "replace", listed)]
-        progress.outline = replace(known, path=known.path + event.delta)
         if self._mask is None:
             return []
-        self._mask = replace(self._mask, outline=parse(progress.outline.path))
+        self._mask = replace(self._mask, outline=parse(outline.path))
         return [self._put(self._mask, entering=False)]
 
     def _put(self, mark: Mark, entering: bool = True) -> Fragment:
@@ -156,10 +156,3 @@ class Drawn:
         span = len(self._progress.grounds)
         points = enumerate(self._progress.open_points)
         return [marks.grounded(span, nth, point.x, point.y, point.spread) for nth, point in points]
-
-
-def _final(known: wire.Box | None, box: wire.Box | None) -> wire.Box | None:
-    """The final box; what is known of its spread stays with it if it is the one that was decoded."""
-    if known is not None and box is not None and box == replace(known, spread=None):
-        return known
-    return box

@@ -5,8 +5,9 @@
         for fragment in stream.feed(event):
             send(fragment.to_json())
 
-A fragment is `{"slot", "op", "html", "key"}`. The page keeps one element per slot and, per slot, an
-insertion point: the slot itself, or the element last opened in it.
+A fragment is `{"slot", "op", "html", "key"}`, and `"part"` if it belongs to a further request of a run of
+several (from 1). The page keeps one element per slot and part and, for each, an insertion point: the slot
+itself, or the element last opened in it.
 
     op        what the page does
     append    parse `html`, append its nodes at the insertion point
@@ -25,7 +26,8 @@ insertion point: the slot itself, or the element last opened in it.
     metrics     `span.metric` separated by " · "                                      replace
 
 Marks and the words or list entries that speak of them share `data-ground`: `g0` a grounded span, `p0` a
-point, `b0` a box, `m0` the mask of segment, `z0` the gaze. All carry `style="--c:COLOUR;--halo:STROKE"`.
+point, `b0` a box, `m0` the mask of segment, `z0` the gaze; in part 2 `2.b0`, and so on. All carry
+`style="--c:COLOUR;--halo:STROKE"`, marks and list entries `data-label`, what was looked for (maybe empty).
 Inside a mark, `.mark-shape` holds what keeps its size on screen; the page sets `--k` (view units per CSS
 pixel) on the svg and has `.mark-shape { transform: scale(var(--k)) }`. Without it the marks fit
 `display_width`. A mark that has just arrived has the class `enter`; `.mark-body` is what may be animated, a
@@ -64,6 +66,8 @@ nothing, for a browser that (re)connects.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dreamscope.engine import wire
 from dreamscope.visualizers import words
 from dreamscope.visualizers.asked import Asked
@@ -86,7 +90,8 @@ class Fragments:
     `image_size` is in pixels after orientation, `None` for a question without an image; `name` what point,
     detect and segment look for; `family` the index of their colour; `display_width` the image's width on the
     page in CSS pixels, which label placement assumes; `eye` (x, y) or `face` whose gaze is asked for, in
-    fractions; `format` the type of the request's `response_format`. Raises `ValueError` for an unknown skill.
+    fractions; `format` the type of the request's `response_format`; `part` which request of a run this is,
+    from 0. Raises `ValueError` for an unknown skill.
     """
 
     def __init__(
@@ -100,11 +105,13 @@ class Fragments:
         eye: tuple[float, float] | None = None,
         face: wire.Box | None = None,
         format: str = "text",
+        part: int = 0,
     ) -> None:
         self._progress = Progress(skill)
-        asked = Asked(name, family, eye, face, format)
+        self._part = part
+        asked = Asked(name, family, eye, face, format, part)
         self._drawn = Drawn(self._progress, View.shown(image_size, display_width), asked)
-        self._reasons = Reasons(self._progress, self._drawn)
+        self._reasons = Reasons(self._progress, self._drawn, asked.prefix)
         self._status = Fragment("status", "replace")
         self._metrics = Fragment("metrics", "replace")
 
@@ -123,20 +130,46 @@ class Fragments:
 
         Raises `WireError` if the output of a terminal event does not fit the skill.
         """
+        return self._stamped(self._changes(event))
+
+    def note(self, state: str, text: str) -> list[Fragment]:
+        """Set the status line, for what happens outside the engine's events as well; none if it says so."""
+        return self._stamped(self._note(state, text))
+
+    def engine_gone(self) -> list[Fragment]:
+        """The engine ended without a terminal event: keep what there is and say so."""
+        gone = words.engine_gone(*self._progress.kept)
+        return self._stamped([*self._settle(), *self._note("failed", gone)])
+
+    def interrupted(self) -> list[Fragment]:
+        """The run ended without anybody seeing it: keep what there is and say so."""
+        cut = words.interrupted(*self._progress.kept)
+        return self._stamped([*self._settle(), *self._note("stopped", cut)])
+
+    def everything(self) -> list[Fragment]:
+        """Replacements of all slots that show the present state, then what is still half done."""
+        return self._stamped(self._all())
+
+    def _stamped(self, fragments: list[Fragment]) -> list[Fragment]:
+        if self._part == 0:
+            return fragments
+        return [replace(fragment, part=self._part) for fragment in fragments]
+
+    def _changes(self, event: wire.Message) -> list[Fragment]:
         match event:
             case wire.RequestAccepted():
-                return self.note("queued", words.queued(event.position))
+                return self._note("queued", words.queued(event.position))
             case wire.RequestStarted():
-                return self.note("running", words.reading(event.image is not None))
+                return self._note("running", words.reading(event.image is not None))
             case wire.ReasoningDelta():
-                return [*self.note("running", words.REASONING), *self._reasons.feed(event)]
+                return [*self._note("running", words.REASONING), *self._reasons.feed(event)]
             case wire.TextDelta():
-                return [*self.note("running", words.ANSWERING), *self._text(event)]
+                return [*self._note("running", words.ANSWERING), *self._text(event)]
             case wire.PointEvent() | wire.BoxEvent():
                 changes = self._drawn.place(event)
-                return [*changes, *self.note("running", words.so_far(self._progress.kept[1]))]
+                return [*changes, *self._note("running", words.so_far(self._progress.kept[1]))]
             case wire.MaskBox() | wire.MaskDelta():
-                return [*self.note("running", words.OUTLINING), *self._drawn.place(event)]
+                return [*self._note("running", words.OUTLINING), *self._drawn.place(event)]
             case wire.BoxCenter() | wire.GazeEvent() | wire.MaskDone():
                 return self._drawn.place(event)
             case wire.RequestSnapshot():
@@ -146,20 +179,14 @@ class Fragments:
             case _:
                 return self._reasons.feed(event)
 
-    def note(self, state: str, text: str) -> list[Fragment]:
-        """Set the status line, for what happens outside the engine's events as well; none if it says so."""
+    def _note(self, state: str, text: str) -> list[Fragment]:
         fragment = Fragment("status", "replace", status_html(state, text))
         if fragment == self._status:
             return []
         self._status = fragment
         return [fragment]
 
-    def engine_gone(self) -> list[Fragment]:
-        """The engine ended without a terminal event: keep what there is and say so."""
-        return [*self._settle(), *self.note("failed", words.engine_gone(*self._progress.kept))]
-
-    def everything(self) -> list[Fragment]:
-        """Replacements of all slots that show the present state, then what is still half done."""
+    def _all(self) -> list[Fragment]:
         slots = self._drawn.shown()
         del slots["reasoning"]
         replaced = [Fragment(slot, "replace", html) for slot, html in slots.items()]
@@ -167,21 +194,20 @@ class Fragments:
         return [*replaced, *self._reasons.shown(), *half_done, self._status, self._metrics]
 
     def _text(self, event: wire.TextDelta) -> list[Fragment]:
-        piece = added(self._progress.answer, event, "answer")
+        piece = added(self._progress, self._progress.answer, event, "answer")
         return [piece or Fragment("answer", "replace", self._progress.answer.html())]
 
     def _end(self, event: wire.RequestDone | wire.RequestCancelled | wire.RequestFailed) -> list[Fragment]:
         out, progress = self._settle(), self._progress
         if isinstance(event, wire.RequestFailed):
-            return [*out, *self.note("failed", words.failed(event.error, *progress.kept))]
+            return [*out, *self._note("failed", words.failed(event.error, *progress.kept))]
         if isinstance(event, wire.RequestCancelled):
-            out += self.note("stopped", words.stopped(event.reason, *progress.kept))
+            out += self._note("stopped", words.stopped(event.reason, *progress.kept))
         else:
             before = self._drawn.shown()
-            progress.take(wire.result_from_json(progress.skill, event.output))
-            progress.finished = True
+            progress.feed(event)
             out += self._drawn.differences(before)
-            out += self.note("done", words.done(progress.skill, event.finish_reason))
+            out += self._note("done", words.done(progress.skill, event.finish_reason))
         self._metrics = Fragment("metrics", "replace", metrics_html(event.metrics))
         return [*out, self._metrics]
 
@@ -191,7 +217,7 @@ class Fragments:
 
     def _snapshot(self, event: wire.RequestSnapshot) -> list[Fragment]:
         """Start again from what the engine says stands for all earlier events."""
-        self._progress.take_snapshot(event.state)
+        self._progress.feed(event)
         self._drawn.forget()
-        self.note("running", words.CATCHING_UP)
-        return self.everything()
+        self._note("running", words.CATCHING_UP)
+        return self._all()

@@ -19,7 +19,7 @@ RING_RADIUS = 9.0
 
 def draw_gaze(mark: GazeMark, view: View, entering: bool = False, fixed_strokes: bool = True) -> Any:
     """The `<g class="mark gaze">`; without an eye or a face only the target. `fixed_strokes` as for a box."""
-    outer = svg.group(**attributes(mark.ground, mark.key, "mark gaze", mark.colour, entering))
+    outer = svg.group(**attributes(mark, "mark gaze", entering))
     for spread in draw_spread(mark.spread, mark.colour, view, fixed_strokes=fixed_strokes):
         outer.add(spread)
     if mark.start is not None:

@@ -1,7 +1,8 @@
 """The marks of a result: what is drawn where, in which colour, under which number.
 
 One list serves SVG and PNG, streaming and still, so they cannot disagree. A mark's `ground` is the id it
-shares with the words or the list entry that speak of it; its `key` is its own.
+shares with the words or the list entry that speak of it; its `key` is its own; its `name` is what was looked
+for, empty if that has no name. Both ids begin with the prefix of their part.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class PointMark:
     y: float
     label: Label
     spread: PlaceSpread | None = None
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class CentreMark:
     x: float
     y: float
     spread: PlaceSpread | None = None
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,7 @@ class BoxMark:
     colour: Colour
     box: Box
     label: Label
+    name: str = ""
 
     @property
     def spread(self) -> BoxSpread | None:
@@ -86,6 +90,7 @@ class MaskMark:
     box: Box
     outline: Outline
     label: Label
+    name: str = ""
 
     @property
     def spread(self) -> BoxSpread | None:
@@ -105,6 +110,7 @@ class GazeMark:
     source: tuple[float, float] | Box | None
     label: Label
     spread: PlaceSpread | None = None
+    name: str = ""
 
     @property
     def start(self) -> tuple[float, float] | None:
@@ -131,36 +137,38 @@ class Marks:
         self, span: int, nth: int, x: float, y: float, spread: PlaceSpread | None = None
     ) -> PointMark:
         """Point `nth` of grounded span `span`, both counted from 0; a span has one colour and number."""
-        return PointMark(
-            f"g{span}", f"g{span}.{nth}", span + 1, colour(span), x, y, self._tag(x, y, str(span + 1)), spread
-        )
+        ground = f"{self._asked.prefix}g{span}"
+        tag = self._tag(x, y, str(span + 1))
+        return PointMark(ground, f"{ground}.{nth}", span + 1, colour(span), x, y, tag, spread)
 
     def point(self, index: int, point: Point) -> PointMark:
         """Point `index` of the point skill."""
-        x, y, key = point.x, point.y, f"p{index}"
+        x, y, key = point.x, point.y, f"{self._asked.prefix}p{index}"
         label = self._tag(x, y, str(index + 1))
-        return PointMark(key, key, index + 1, self._colour, x, y, label, point.spread)
+        return PointMark(key, key, index + 1, self._colour, x, y, label, point.spread, self._asked.name)
 
     def centre(self, index: int, x: float, y: float, spread: PlaceSpread | None = None) -> CentreMark:
         """Where box `index` will be."""
-        return CentreMark(f"b{index}", f"b{index}", self._colour, x, y, spread)
+        key = f"{self._asked.prefix}b{index}"
+        return CentreMark(key, key, self._colour, x, y, spread, self._asked.name)
 
     def box(self, index: int, box: Box) -> BoxMark:
         """Box `index` of the detect skill."""
-        number = str(index + 1)
+        key, number = f"{self._asked.prefix}b{index}", str(index + 1)
         label = self._chip(box, (f"{self._name} {number}", number) if self._name else (number,))
-        return BoxMark(f"b{index}", f"b{index}", index + 1, self._colour, box, label)
+        return BoxMark(key, key, index + 1, self._colour, box, label, self._asked.name)
 
     def mask(self, box: Box, path: str) -> MaskMark:
         """The outline of the segment skill, from what may be the beginning of its path."""
-        label = self._chip(box, (self._name or "outline", "1"))
-        return MaskMark(MASK, MASK, self._colour, box, parse(path), label)
+        key, label = f"{self._asked.prefix}{MASK}", self._chip(box, (self._name or "outline", "1"))
+        return MaskMark(key, key, self._colour, box, parse(path), label, self._asked.name)
 
     def gaze(self, target: Point) -> GazeMark:
         """The target of the gaze skill."""
-        x, y = target.x, target.y
+        x, y, key = target.x, target.y, f"{self._asked.prefix}{GAZE}"
         source = self._asked.eye or self._asked.face
-        return GazeMark(GAZE, GAZE, self._colour, x, y, source, self._tag(x, y, "gaze"), target.spread)
+        label = self._tag(x, y, "gaze")
+        return GazeMark(key, key, self._colour, x, y, source, label, target.spread, self._asked.name)
 
     def _tag(self, x: float, y: float, text: str) -> Label:
         left, top = self.view.point(x, y)

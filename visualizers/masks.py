@@ -25,7 +25,7 @@ def draw_mask(mark: MaskMark, view: View, entering: bool = False, fixed_strokes:
     every viewer of SVG knows variables.
     """
     area = visible(view.box(mark.box), view)
-    outer = svg.group(**attributes(mark.ground, mark.key, "mark mask", mark.colour, entering))
+    outer = svg.group(**attributes(mark, "mark mask", entering))
     body = outer.add(svg.group(class_="mark-body"))
     frame = body.add(svg.group(class_="mask-box", stroke_opacity=CORNERS_OPACITY))
     ticks = corner_ticks(area, tick_length(area, view))

@@ -7,6 +7,9 @@ labels set on the fill use the same stroke colour as ink.
 
 from __future__ import annotations
 
+import hashlib
+import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 LIGHT = "#ffffff"
@@ -54,6 +57,28 @@ PALETTE: tuple[Colour, ...] = tuple(
 def colour(index: int) -> Colour:
     """The colour of mark family `index`; the ten repeat."""
     return PALETTE[index % len(PALETTE)]
+
+
+def family_of(name: str, taken: Iterable[int] = ()) -> int:
+    """The mark family of an object by its name: the same on every run and machine, whatever its case.
+
+    A family in `taken` is passed over for the next that is free, as long as one is.
+    """
+    plain = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+    first = int.from_bytes(hashlib.sha256(plain.encode("utf-8", "replace")).digest()[:4], "big")
+    used = {family % len(PALETTE) for family in taken}
+    order = [(first + step) % len(PALETTE) for step in range(len(PALETTE))]
+    return next((family for family in order if family not in used), order[0])
+
+
+def families_of(names: Iterable[str]) -> tuple[int, ...]:
+    """A family for each of the objects of one run, all different as far as there are colours; 0 without a
+    name.
+    """
+    chosen: list[int] = []
+    for name in names:
+        chosen.append(family_of(name, chosen) if name.strip() else 0)
+    return tuple(chosen)
 
 
 def rgb(code: str) -> tuple[int, int, int]:

@@ -7,7 +7,7 @@ from typing import Any
 from dreamscope.visualizers import svg
 from dreamscope.visualizers.geometry import View, number
 from dreamscope.visualizers.labels import DOT_RADIUS, HALO, TAG_TEXT, Label
-from dreamscope.visualizers.marks import CentreMark, PointMark
+from dreamscope.visualizers.marks import CentreMark, Mark, PointMark
 from dreamscope.visualizers.palette import DARK, Colour
 from dreamscope.visualizers.spreads import draw_spread
 
@@ -44,7 +44,7 @@ def frame(
     x, y = view.point(mark.x, mark.y)
     outer = svg.group(
         transform=f"translate({number(x)} {number(y)})",
-        **attributes(mark.ground, mark.key, name, mark.colour, entering),
+        **attributes(mark, name, entering),
     )
     for spread in draw_spread(mark.spread, mark.colour, view, fixed_strokes=fixed_strokes):
         spread.translate(number(-x), number(-y))
@@ -54,13 +54,14 @@ def frame(
     return outer, shape, shape.add(svg.group(class_="mark-body"))
 
 
-def attributes(ground: str, key: str, name: str, colour: Colour, entering: bool) -> dict[str, str]:
+def attributes(mark: Mark, name: str, entering: bool) -> dict[str, str]:
     """The attributes that every mark's outer group carries."""
     return {
         "class_": f"{name} enter" if entering else name,
-        "data_ground": ground,
-        "data_key": key,
-        "style": f"--c:{colour.fill};--halo:{colour.halo}",
+        "data_ground": mark.ground,
+        "data_key": mark.key,
+        "data_label": mark.name,
+        "style": f"--c:{mark.colour.fill};--halo:{mark.colour.halo}",
     }
 
 

@@ -82,18 +82,71 @@ class Progress:
         found = words.found(self.result, finished=False)
         return self.answer.text or self.reasoning.text, found
 
+    def feed(self, event: wire.Message) -> None:
+        """Take in one event; kinds that bring nothing of the result change nothing.
+
+        Raises `WireError` if the output of a terminal event or a snapshot does not fit the skill.
+        """
+        match event:
+            case wire.TextDelta():
+                self.answer.add(event.delta, event.probs)
+            case wire.ReasoningDelta():
+                self.reasons = True
+                self.reasoning.add(event.delta, event.probs)
+            case wire.SpanOpen() | wire.SpanPoint() | wire.SpanClose():
+                self._feed_span(event)
+            case wire.ReasoningDone():
+                self.take_reasoning(wire.Reasoning(event.text, event.grounding, event.probs))
+            case wire.PointEvent():
+                self.points.append(wire.Point(event.x, event.y, event.spread))
+            case wire.BoxEvent():
+                box = wire.Box(event.x_min, event.y_min, event.x_max, event.y_max, event.spread)
+                self.boxes.append(box)
+            case wire.GazeEvent():
+                self.target = wire.Point(event.x, event.y, event.spread)
+            case wire.MaskBox():
+                self.outline = replace(self.outline, bbox=boxed(event.bbox, event.spread))
+            case wire.MaskDelta():
+                self.outline = replace(self.outline, path=self.outline.path + event.delta)
+            case wire.MaskDone():
+                box_known = _final(self.outline.bbox, event.bbox)
+                self.outline = replace(self.outline, path=event.path, bbox=box_known)
+            case wire.RequestSnapshot():
+                self.take_snapshot(event.state)
+            case wire.RequestDone():
+                self.take(wire.result_from_json(self.skill, event.output))
+                self.finished = True
+
+    def _feed_span(self, event: wire.SpanOpen | wire.SpanPoint | wire.SpanClose) -> None:
+        if isinstance(event, wire.SpanClose):
+            self.close_span(self.closing(event))
+            return
+        if isinstance(event, wire.SpanOpen) or self.open_at is None:
+            self.close_span(self.open_points)
+            self.open_span()
+        if isinstance(event, wire.SpanPoint):
+            self.open_points.append(wire.Point(event.x, event.y, event.spread))
+
+    def closing(self, event: wire.SpanClose) -> list[wire.Point]:
+        """The places that the closing event gives; where it repeats those known, with their spreads."""
+        known = self.open_points
+        if event.spreads is None and [(point.x, point.y) for point in known] == list(event.points):
+            return list(known)
+        return spread_points(event.points, event.spreads)
+
     def open_span(self) -> None:
         """Begin a grounded span at the end of the reasoning."""
         self.reasons = True
         self.open_at = len(self.reasoning.text)
         self.open_points = []
 
-    def close_span(self, points: Sequence[wire.Point]) -> tuple[int, int]:
-        """End the open span, a ground if it has `points`; returns where its text is. `ValueError` if none
-        is open.
+    def close_span(self, points: Sequence[wire.Point]) -> tuple[int, int] | None:
+        """End the open span, a ground if it has `points`; returns where its text is.
+
+        `None` if no span is open.
         """
         if self.open_at is None:
-            raise ValueError("No span is open.")
+            return None
         start, end, self.open_at = self.open_at, len(self.reasoning.text), None
         if points:
             self.grounds.append(_ground(start, end, points))
@@ -144,6 +197,18 @@ class Progress:
             self.open_points = spread_points(known.points, known.spreads)
 
 
+def fold(skill: str, events: Sequence[wire.RequestEvent]) -> wire.Result:
+    """What a request answered, or what had arrived of it; a grounded span that is open keeps its places.
+
+    Raises `ValueError` for an unknown skill, `WireError` if an event does not fit it.
+    """
+    progress, last = Progress(skill), events[-1] if events else None
+    for event in [last] if isinstance(last, wire.RequestDone) else events:
+        progress.feed(event)
+    progress.close_span(progress.open_points)
+    return progress.result
+
+
 def spread_points(points: Sequence[tuple[float, float]], spreads: Spreads | None) -> list[wire.Point]:
     """Places with what is known of their spreads."""
     known = spreads or ()
@@ -153,6 +218,13 @@ def spread_points(points: Sequence[tuple[float, float]], spreads: Spreads | None
 def boxed(box: wire.Box, spread: wire.BoxSpread | None) -> wire.Box:
     """`box` with its spread, if an event gives it apart."""
     return box if spread is None else replace(box, spread=spread)
+
+
+def _final(known: wire.Box | None, box: wire.Box | None) -> wire.Box | None:
+    """The final box; what is known of its spread stays with it if it is the one that was decoded."""
+    if known is not None and box is not None and box == replace(known, spread=None):
+        return known
+    return box
 
 
 def _ground(start: int, end: int, points: Sequence[wire.Point]) -> wire.Ground:

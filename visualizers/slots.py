@@ -31,7 +31,8 @@ def slots_of(
             answer = _answer(Prose(result.answer, result.probs), asked.format, finished)
             if result.reasoning is not None:
                 known = result.reasoning
-                reasoning = spans.render(Prose(known.text, known.probs), known.grounding)
+                prose = Prose(known.text, known.probs)
+                reasoning = spans.render(prose, known.grounding, prefix=asked.prefix)
         case wire.CaptionResult():
             answer = Prose(result.caption, result.probs).html()
         case _:

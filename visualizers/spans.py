@@ -15,32 +15,33 @@ from dreamscope.visualizers.palette import colour
 from dreamscope.visualizers.prose import Prose
 
 
-def render(prose: Prose, grounding: Sequence[Ground], end: int | None = None) -> str:
+def render(prose: Prose, grounding: Sequence[Ground], end: int | None = None, prefix: str = "") -> str:
     """The text up to code point `end`, or all. Spans are taken in order; one that overlaps its predecessor
-    or leaves the text is cut to what is left of it, and keeps its number even if no word is.
+    or leaves the text is cut to what is left of it, and keeps its number even if no word is. Ids begin with
+    `prefix`.
     """
-    return "".join(_pieces(prose, grounding, len(prose.text) if end is None else end))
+    return "".join(_pieces(prose, grounding, len(prose.text) if end is None else end, prefix))
 
 
-def _pieces(prose: Prose, grounding: Sequence[Ground], limit: int) -> Iterator[str]:
+def _pieces(prose: Prose, grounding: Sequence[Ground], limit: int, prefix: str) -> Iterator[str]:
     cursor = 0
     for index, ground in enumerate(grounding):
         start = min(max(ground.start_idx, cursor), limit)
         end = min(max(ground.end_idx, start), limit)
         yield prose.html(cursor, start)
-        yield ground_span(prose, start, end, index, len(ground.points))
+        yield ground_span(prose, start, end, index, len(ground.points), prefix)
         cursor = end
     yield prose.html(cursor, limit)
 
 
-def ground_span(prose: Prose, start: int, end: int, index: int, places: int) -> str:
+def ground_span(prose: Prose, start: int, end: int, index: int, places: int, prefix: str = "") -> str:
     """The span of ground `index` (from 0) around the code points `start` to `end`, with its number."""
     text = prose.text[start:end]
     inner = text.strip()
     first = start + (len(text) - len(text.lstrip()) if inner else len(text))
     last = first + len(inner)
     name = words.ground_name(inner, index + 1, places)
-    body = f"{_start(index, name)}{prose.html(first, last)}{_number(inner, index + 1)}</span>"
+    body = f"{_start(prefix, index, name)}{prose.html(first, last)}{_number(inner, index + 1)}</span>"
     return f"{prose.html(start, first)}{body}{prose.html(last, end)}"
 
 
@@ -51,14 +52,14 @@ def _number(inner: str, number: int) -> str:
     return f'<sup class="ground-number" aria-hidden="true">{number}</sup>'
 
 
-def open_span(index: int) -> str:
+def open_span(index: int, prefix: str = "") -> str:
     """The element of ground `index` while its words are still arriving; they are appended into it."""
-    return f"{_start(index, words.ground_name('', index + 1, 0), ' open')}</span>"
+    return f"{_start(prefix, index, words.ground_name('', index + 1, 0), ' open')}</span>"
 
 
-def _start(index: int, name: str, state: str = "") -> str:
+def _start(prefix: str, index: int, name: str, state: str = "") -> str:
     tint = colour(index)
     return (
-        f'<span class="ground{state}" data-ground="g{index}" tabindex="0" role="button"'
+        f'<span class="ground{state}" data-ground="{prefix}g{index}" tabindex="0" role="button"'
         f' aria-label="{escape(name)}" style="--c:{tint.fill};--halo:{tint.halo}">'
     )

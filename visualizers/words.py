@@ -33,6 +33,8 @@ RAW_TEXT = "Raw text"
 ONE_VALUE = "1 value"
 EMPTY = "empty"
 DEEPER = "What lies deeper is in the raw text."
+PARTS_DONE = "{done} of {count} done"
+"""Of a run of several objects; the page's script fills it as well."""
 _TAIL = 28
 
 
@@ -83,6 +85,12 @@ def engine_gone(text: str, found: str = "") -> str:
     """The engine process ended under a running request."""
     kept = _kept(text, found)
     return f"The engine stopped {kept}. Restarting…" if kept else "The engine stopped. Restarting…"
+
+
+def interrupted(text: str, found: str = "") -> str:
+    """A run whose end was never recorded, as the history shows it."""
+    kept = _kept(text, found)
+    return f"Interrupted {kept}." if kept else "Interrupted before anything was written."
 
 
 def tail(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dreamscope.engine import wire
-from dreamscope.visualizers.fragment import SLOTS, Fragment, Fragments
+from dreamscope.visualizers.fragment import SLOTS, Fragment, Fragments, merged
 
 SIZE = (640, 480)
 R: dict[str, Any] = {"request_id": "r"}
@@ -315,3 +315,42 @@ def test_an_open_span_goes_on_after_a_snapshot(new_page) -> None:
     page.apply(stream.feed(wire.SpanClose(index=0, end=11, points=((0.5, 0.5),), **R)))
     assert page.text("reasoning") == "I see a dog1"
     assert stream.result.reasoning == wire.Reasoning("I see a dog", (wire.Ground(6, 11, ((0.5, 0.5),)),))
+
+
+def test_ids_of_a_further_part_are_its_own(new_page) -> None:
+    first, second = Fragments(SIZE, "detect", name="dog"), Fragments(SIZE, "detect", name="a <cat>", part=2)
+    box = wire.BoxEvent(index=0, x_min=0.4, y_min=0.4, x_max=0.6, y_max=0.6, **R)
+    plain, numbered = first.feed(box), second.feed(box)
+    assert {fragment.part for fragment in plain} == {0}
+    assert {fragment.part for fragment in numbered} == {2}
+    assert "part" not in plain[0].to_json()
+    assert numbered[0].to_json()["part"] == 2
+    page = new_page().apply(plain).apply(numbered)
+    for slot in ("marks", "list"):
+        assert 'data-ground="b0"' in page.html(slot)
+        assert 'data-ground="2.b0"' in page.html(slot)
+        assert 'data-label="dog"' in page.html(slot)
+        assert 'data-label="a &lt;cat&gt;"' in page.html(slot)
+    assert {fragment.part for fragment in second.everything()} == {2}
+    assert {fragment.part for fragment in second.engine_gone()} == {2}
+
+
+def test_spans_of_a_further_part_share_their_ids_with_its_marks(new_page) -> None:
+    stream, page = Fragments(SIZE, "query", part=1), new_page()
+    for event in (
+        wire.SpanOpen(index=0, start=0, **R),
+        wire.SpanPoint(index=0, x=0.5, y=0.5, **R),
+        wire.ReasoningDelta(delta="a dog", **R),
+        wire.SpanClose(index=0, end=5, points=((0.5, 0.5),), **R),
+    ):
+        page.apply(stream.feed(event))
+    assert 'data-ground="1.g0"' in page.html("reasoning")
+    assert 'data-ground="1.g0"' in page.html("marks")
+    assert 'data-key="1.g0.0"' in page.html("marks")
+    rebuilt = new_page().apply(stream.everything())
+    assert rebuilt.all() == page.all()
+
+
+def test_changes_of_different_parts_are_not_merged() -> None:
+    pieces = [Fragment("answer", "append", "a"), Fragment("answer", "append", "b", part=1)]
+    assert merged(pieces) == pieces

@@ -7,7 +7,16 @@ import itertools
 import numpy as np
 import pytest
 
-from dreamscope.visualizers.palette import DARK, LIGHT, PALETTE, colour, contrast, rgb
+from dreamscope.visualizers.palette import (
+    DARK,
+    LIGHT,
+    PALETTE,
+    colour,
+    contrast,
+    families_of,
+    family_of,
+    rgb,
+)
 
 # Full dichromacy on linear RGB, Machado, Oliveira and Fernandes 2009.
 VISION = {
@@ -63,3 +72,23 @@ def test_contrast_spans_1_to_21() -> None:
 def test_other_notations_are_refused() -> None:
     with pytest.raises(ValueError, match="#rrggbb"):
         rgb("red")
+
+
+def test_the_family_of_a_name_never_changes() -> None:
+    assert [family_of(name) for name in ("dog", "cat", "red car", "犬")] == [5, 7, 4, 0]
+    assert family_of("  DOG ") == family_of("dog")
+    assert family_of("red  car") == family_of("Red car")
+
+
+def test_a_family_that_is_taken_is_passed_over() -> None:
+    first = family_of("dog")
+    assert family_of("dog", (first,)) == (first + 1) % 10
+    assert family_of("dog", (first + 10,)) == (first + 1) % 10
+    assert family_of("dog", set(range(10)) - {3}) == 3
+    assert family_of("dog", range(10)) == first
+
+
+def test_objects_of_one_run_differ_while_there_are_colours() -> None:
+    assert len(set(families_of(["dog"] * 10))) == 10
+    assert families_of(["", " "]) == (0, 0)
+    assert families_of(["dog", "cat"])[0] == family_of("dog")
