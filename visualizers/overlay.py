@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Sequence
 
 import svgwrite
 from svgwrite.image import Image
@@ -36,13 +37,21 @@ def overlay(
     scale with the file. Raises `ValueError` if `image` is no image data URI, so that the file never refers to
     anything outside itself.
     """
+    return overlays([(result, Asked(name, family, eye, face))], size, image)
+
+
+def overlays(results: Sequence[tuple[Result, Asked]], size: tuple[int, int], image: str | None = None) -> str:
+    """The same for the results of several requests on one image; the labels of each keep out of their own
+    way only.
+    """
     if image is not None and not _DATA_URI.fullmatch(image):
         raise ValueError("An embedded image is a base64 data URI of a PNG, JPEG, WebP or GIF.")
     view = View.still(size)
     drawing = svgwrite.Drawing(
         size=(f"{size[0]}px", f"{size[1]}px"), viewBox=view.view_box, debug=False, role="img"
     )
-    marks = marks_of(result, Marks(view, Asked(name, family, eye, face)))
+    marks = [mark for result, asked in results for mark in marks_of(result, Marks(view, asked))]
+    name = ", ".join(asked.name for _, asked in results if asked.name)
     drawing.set_desc(title=clean(words.picture_name(name, len({mark.ground for mark in marks}))))
     if image is not None:
         place = (number(view.bounds.width), number(view.bounds.height))
