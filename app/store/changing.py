@@ -1,0 +1,162 @@
+"""What people change, and what is dropped for them. Work for the writer."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+
+from dreamscope.app.store.codec import clean, dumps
+from dreamscope.app.store.kinds import COMPARISON_KINDS, StoreError, new_id, timestamp
+
+UNDO_S = 600.0
+"""How long a deleted run can be restored."""
+UNUSED_IMAGE_S = 24 * 3600.0
+"""How long an image is kept that never had a run."""
+LONGEST_TITLE = 300
+LONGEST_NOTES = 20_000
+LONGEST_TAG = 60
+MOST_TAGS = 30
+RATINGS = (-1, 0, 1)
+
+
+def tidy_tags(tags: Iterable[str]) -> tuple[str, ...]:
+    """Tags in order, each once, without spaces around. Raises `StoreError` for too many or too long ones."""
+    tidy = sorted({" ".join(clean(tag).split()) for tag in tags} - {""})
+    if len(tidy) > MOST_TAGS:
+        raise StoreError(f"A run has at most {MOST_TAGS} tags.")
+    if any(len(tag) > LONGEST_TAG for tag in tidy):
+        raise StoreError(f"A tag has at most {LONGEST_TAG} characters.")
+    return tuple(tidy)
+
+
+def tidy_text(name: str, text: str) -> str:
+    """A title or notes as they are kept. Raises `StoreError` if they are too long."""
+    longest = LONGEST_TITLE if name == "title" else LONGEST_NOTES
+    text = clean(text).strip()
+    if len(text) > longest:
+        raise StoreError(f"The {name} must have at most {longest} characters.")
+    return text
+
+
+def change(
+    db: sqlite3.Connection,
+    run_id: str,
+    title: str | None,
+    notes: str | None,
+    tags: Iterable[str] | None,
+    pinned: bool | None,
+    rating: int | None,
+) -> bool:
+    """Change what is not `None`; whether there is such a run. Raises `StoreError` for what cannot be kept."""
+    found = db.execute("SELECT 1 FROM runs WHERE id = ? AND deleted_at IS NULL", (run_id,)).fetchone()
+    if found is None:
+        return False
+    if rating is not None and rating not in RATINGS:
+        raise StoreError(f"The rating must be one of {', '.join(map(str, RATINGS))}.")
+    columns = {
+        "title": None if title is None else tidy_text("title", title),
+        "notes": None if notes is None else tidy_text("notes", notes),
+        "pinned": None if pinned is None else int(pinned),
+        "rating": rating,
+    }
+    for column, value in columns.items():
+        if value is not None:
+            db.execute(f"UPDATE runs SET {column} = ? WHERE id = ?", (value, run_id))
+    if tags is not None:
+        db.execute("DELETE FROM tags WHERE run_id = ?", (run_id,))
+        db.executemany("INSERT INTO tags VALUES (?, ?)", [(run_id, tag) for tag in tidy_tags(tags)])
+    return True
+
+
+def delete(db: sqlite3.Connection, run_ids: Sequence[str]) -> str:
+    """Hide runs; the token that restores them, empty if there are none of these ids."""
+    token, now = new_id(), timestamp()
+    hidden = db.executemany(
+        "UPDATE runs SET deleted_at = ?, deletion = ? WHERE id = ? AND deleted_at IS NULL",
+        [(now, token, run_id) for run_id in run_ids],
+    ).rowcount
+    return token if hidden > 0 else ""
+
+
+def restore(db: sqlite3.Connection, token: str) -> tuple[str, ...]:
+    """Bring back what a deletion hid; the ids of what was still there."""
+    found = db.execute("SELECT id FROM runs WHERE deletion = ?", (token,)).fetchall()
+    db.execute("UPDATE runs SET deleted_at = NULL, deletion = NULL WHERE deletion = ?", (token,))
+    return tuple(run_id for (run_id,) in found)
+
+
+def purge(db: sqlite3.Connection, limit: int) -> int:
+    """Drop for good what was deleted long enough ago and what is above the cap; how many runs that were."""
+    late = db.execute(
+        "DELETE FROM runs WHERE deleted_at < ? RETURNING image_hash", (timestamp(-UNDO_S),)
+    ).fetchall()
+    gone = [*late, *_above(db, limit)]
+    _drop_images(db, {image for (image,) in gone})
+    if gone:
+        db.execute(
+            "DELETE FROM comparisons AS c WHERE created_at < ? "
+            "AND NOT EXISTS (SELECT 1 FROM runs WHERE comparison_id = c.id)",
+            (timestamp(-UNDO_S),),
+        )
+        db.execute("INSERT INTO runs_fts(runs_fts) VALUES ('optimize')")  # forgets the words of deleted runs
+    return len(gone)
+
+
+def _above(db: sqlite3.Connection, limit: int) -> list[tuple[str | None]]:
+    """Drop the oldest runs above `limit`, deleted ones first; pinned, shared and running ones stay. Their
+    images.
+    """
+    above = db.execute("SELECT COUNT(*) FROM runs").fetchone()[0] - limit
+    if above <= 0:
+        return []
+    return db.execute(
+        """DELETE FROM runs WHERE number IN (
+          SELECT number FROM runs r
+          WHERE pinned = 0 AND state NOT IN ('queued', 'running') AND NOT EXISTS (
+            SELECT 1 FROM shares s WHERE s.revoked_at IS NULL AND (s.expires_at IS NULL OR s.expires_at > ?)
+              AND (s.run_id = r.id OR s.comparison_id = r.comparison_id))
+          ORDER BY deleted_at IS NULL, created_at, number LIMIT ?) RETURNING image_hash""",
+        (timestamp(), above),
+    ).fetchall()
+
+
+def _drop_images(db: sqlite3.Connection, lost: Iterable[str | None]) -> None:
+    """Drop images that nothing needs: those that have just `lost` a run, and old ones that never had one."""
+    db.execute(
+        """DELETE FROM images WHERE hash IN (
+            SELECT hash FROM images WHERE created_at < ? UNION SELECT value FROM json_each(?)
+            EXCEPT SELECT image_hash FROM runs
+            EXCEPT SELECT json_extract(value, '$.hash') FROM batches, json_each(batches.images)
+              WHERE batches.state IN ('queued', 'running'))""",
+        (timestamp(-UNUSED_IMAGE_S), dumps([image for image in lost if image])),
+    )
+
+
+def clear(db: sqlite3.Connection) -> None:
+    """Delete everything, and leave none of its bytes in the file. Not inside a transaction.
+
+    Raises `StoreError` if that is prevented by somebody who reads for longer than we wait.
+    """
+    db.execute("BEGIN IMMEDIATE")
+    for table in ("shares", "batches", "runs", "comparisons", "images"):
+        db.execute(f"DELETE FROM {table}")
+    db.execute("INSERT INTO runs_fts(runs_fts) VALUES ('rebuild')")
+    db.execute("COMMIT")
+    db.execute("VACUUM")
+    busy, _, _ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if busy:
+        raise StoreError(
+            "Everything is deleted, but another program is reading the history, so its log still holds some "
+            "of it. Close that program and delete again."
+        )
+
+
+def add_comparison(db: sqlite3.Connection, comparison_id: str, title: str, kind: str) -> None:
+    """Begin or rename a comparison. Raises `StoreError` for an unknown kind."""
+    if kind not in COMPARISON_KINDS:
+        raise StoreError(f"The kind of a comparison must be one of {', '.join(COMPARISON_KINDS)}.")
+    db.execute(
+        "INSERT INTO comparisons(id, title, created_at, kind) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT(id) DO UPDATE SET title = excluded.title, kind = excluded.kind",
+        (comparison_id, clean(title)[:LONGEST_TITLE], timestamp(), kind),
+    )
