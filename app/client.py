@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
+import re
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit, urlunsplit
 
@@ -14,9 +16,12 @@ import websockets
 from websockets.asyncio.client import ClientConnection, connect
 
 from dreamscope.engine import wire
+from dreamscope.visualizers import foreign_json
 
 HELLO_TIMEOUT_S = 10.0
 _MAX_EVENT_BYTES = 16 * 2**20
+_ODD = re.compile(r"\\u[dD][89a-fA-F]|NaN|Infinity|[eE]\+?\d{3}")
+"""What a frame has that holds half a surrogate pair, or no number; most that match have neither."""
 
 
 class EngineGone(ConnectionError):
@@ -120,9 +125,23 @@ async def _greet(socket: ClientConnection, client: str) -> wire.Ready:
 
 
 def _decode(frame: str | bytes) -> wire.Message | None:
+    """The message, `None` for one of a type that this version does not know. Raises `EngineGone`."""
     try:
-        return wire.decode(frame)
-    except wire.WireError as error:
-        if error.code == "unknown_type":
+        return wire.decode(_writable(frame) if isinstance(frame, str) and _ODD.search(frame) else frame)
+    except ValueError as error:
+        if isinstance(error, wire.WireError) and error.code == "unknown_type":
             return None
         raise EngineGone(f"The engine sent a message that cannot be read: {error}") from error
+
+
+def _writable(frame: str) -> str:
+    """`frame` with halves of surrogate pairs replaced, so that it can be kept, shown and sent on.
+
+    Raises `ValueError` for what no other program could read either.
+    """
+    try:
+        text = json.dumps(json.loads(frame), ensure_ascii=False).encode("utf-8", "replace").decode()
+    except RecursionError:
+        raise ValueError("it is too deep") from None
+    foreign_json.parse(text)
+    return text

@@ -85,6 +85,14 @@ def default_of(models: Sequence[ModelInfo]) -> ModelInfo | None:
     return next((model for model in models if model.default), models[0] if models else None)
 
 
+def find_model(models: Sequence[ModelInfo], name: str | None) -> ModelInfo | None:
+    """The model of this id or alias, in any case, or the one that takes requests which name none."""
+    if name is None:
+        return default_of(models)
+    wanted = name.strip().lower()
+    return next((m for m in models if wanted in (each.lower() for each in (m.id, *m.aliases))), None)
+
+
 def is_coming_up(models: Sequence[ModelInfo]) -> bool:
     """Whether no model is loaded yet, but the one that the engine was started with will be."""
     main = default_of(models)
@@ -97,6 +105,7 @@ def _model_json(model: ModelInfo) -> dict[str, Any]:
     return {
         "id": model.id,
         "name": model.name or model.id,
+        "revision": model.revision,
         "description": model.description,
         "skills": list(model.skills),
         "state": model.state,

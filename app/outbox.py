@@ -5,36 +5,50 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from dreamscope.app.config import MAIN_COLUMN
 from dreamscope.visualizers.fragment import Fragment, merged
 
 FRAME_S = 0.016
 
 
+@dataclass(frozen=True, slots=True)
+class _Changes:
+    """Changes of one column that travel as one message."""
+
+    column: str
+    fragments: list[Fragment]
+
+
 class Outbox:
-    """Messages in the order they were put. The first leaves at once, what follows within a frame leaves
-    together: one websocket message is a JSON list."""
+    """Messages in the order they were put, as far as they are about the same column. The first leaves at
+    once, what follows within a frame leaves together: one websocket message is a JSON list."""
 
     def __init__(self, send: Callable[[str], Awaitable[None]], frame_s: float = FRAME_S) -> None:
         self._send = send
         self._frame_s = frame_s
-        self._waiting: list[dict[str, Any] | list[Fragment]] = []
+        self._waiting: list[dict[str, Any] | _Changes] = []
+        self._open: dict[str, _Changes] = {}  # by column, what more changes may still join
         self._wake = asyncio.Event()
 
-    def put(self, **message: Any) -> None:
-        """Queue one message."""
+    def put(self, column: str | None = None, **message: Any) -> None:
+        """Queue one message, about a column or about the whole page."""
+        if column is not None:
+            self._open.pop(column, None)
+            message |= _named(column)
         self._waiting.append(message)
         self._wake.set()
 
-    def put_fragments(self, fragments: Sequence[Fragment]) -> None:
-        """Queue changes of the page; neighbouring ones travel as one message."""
+    def put_fragments(self, fragments: Sequence[Fragment], column: str = MAIN_COLUMN) -> None:
+        """Queue changes of a column; those that no other message of it parts travel as one message."""
         if not fragments:
             return
-        if self._waiting and isinstance(self._waiting[-1], list):
-            self._waiting[-1].extend(fragments)
-        else:
-            self._waiting.append(list(fragments))
+        if column not in self._open:
+            self._open[column] = _Changes(column, [])
+            self._waiting.append(self._open[column])
+        self._open[column].fragments.extend(fragments)
         self._wake.set()
 
     async def run(self) -> None:
@@ -42,12 +56,17 @@ class Outbox:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            batch, self._waiting = self._waiting, []
+            batch, self._waiting, self._open = self._waiting, [], {}
             await self._send(json.dumps([_to_json(item) for item in batch]))
             await asyncio.sleep(self._frame_s)
 
 
-def _to_json(item: dict[str, Any] | list[Fragment]) -> dict[str, Any]:
+def _to_json(item: dict[str, Any] | _Changes) -> dict[str, Any]:
     if isinstance(item, dict):
         return item
-    return {"fragments": [fragment.to_json() for fragment in merged(item)]}
+    return {"fragments": [fragment.to_json() for fragment in merged(item.fragments)], **_named(item.column)}
+
+
+def _named(column: str) -> dict[str, str]:
+    """The page knows the main column as the one that is not named."""
+    return {} if column == MAIN_COLUMN else {"column": column}

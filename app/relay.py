@@ -1,73 +1,94 @@
 """One browser page: its websocket on this side, the engine's on the other, fragments in between.
 
-    browser -> {"image": {"id"}} + bytes, {"run": {...}}, {"stop": true}, {"load": model}
+    browser -> {"image": {"id", "name"?}} + bytes      an image is opened
+               {"image": {"id", "hash"}}               one of the history is
+               {"image": null}                         none is, any more
+               {"run": ask}                            a run, in the column that the ask names
+               {"compare": {"columns": [ask, ...]}}    runs that begin together, one in each column
+               {"stop": true | column}, {"load": model}
     browser <- a JSON list of messages, each with one of
                engine     state, text, detail of the engine link; its models and presets
                progress   model, detail, done: a model is being loaded
+               image      id, hash, width, height: the opened image, as it is kept
+               notice     text: something about the page that no run says
+               history    changed: ids of runs that were begun, ended, changed; any, if there are none
+             and, with `column` if that is not the main one,
                invalid    field, text: what cannot be run and why; id of the image if it was one
-               begin      title, reasoning: a new run takes the page over
-               fragments  changes of the page, see `visualizers.fragment`
-               run        idle, queued, running, done, stopped, failed, lost
+               begin      title, reasoning, id, comparison, parts, model, ask: a new run takes the column over
+               fragments  changes of the column, see `visualizers.fragment`
+               run, id    idle, queued, running, done, stopped, failed, lost, interrupted
 
 Three tasks: one reads the browser, one keeps the link to the engine and reads it, one sends to the browser.
 They share one event loop, so the state below needs no locks. When the browser leaves, all three end, and the
-engine cancels what runs because its connection closes.
+engine cancels what runs because its connection closes. When the engine's connection ends, what runs is lost:
+the next connection resumes it, unless it leads to an engine that does not know of it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import Any
 
 from dreamscope.app import words
-from dreamscope.app.asks import Ask, Invalid, field_of, parse_ask
-from dreamscope.app.browser import Browser, image_id_of, model_of, parse_message
-from dreamscope.app.client import EngineClient, EngineGone, EngineRefused, data_url, socket_url
-from dreamscope.app.config import IMAGE_LIMIT_BYTES
-from dreamscope.app.link import LinkStatus, is_coming_up
+from dreamscope.app.asks import Ask, Invalid, field_of, new_id, parse_ask, parse_compare
+from dreamscope.app.browser import Browser, column_of, image_of, model_of, parse_message
+from dreamscope.app.client import EngineClient, EngineGone, EngineRefused, socket_url
+from dreamscope.app.columns import Columns
+from dreamscope.app.context import Context
+from dreamscope.app.images import normalise
+from dreamscope.app.link import LinkStatus, find_model, is_coming_up
 from dreamscope.app.outbox import Outbox
-from dreamscope.app.runs import ReadyImage, Run
-from dreamscope.app.supervisor import Engine, EngineStatus, Phase
+from dreamscope.app.pictures import Pictures
+from dreamscope.app.recorder import Recorder
+from dreamscope.app.runs import Run
+from dreamscope.app.store.kinds import StoredImage
+from dreamscope.app.supervisor import EngineStatus, Phase
 from dreamscope.engine import wire
-from dreamscope.visualizers.fragment import Fragment
-from dreamscope.visualizers.slots import status_html
 
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 2.0
+RESUMABLE_S = 120.0
+"""For how long a run that was lost may be found again; an engine keeps what it was sent no longer."""
 CLIENT_NAME = "dreamscope-page/0.1"
 
 
 class Relay:
     """Serves one browser until it leaves; make one per websocket."""
 
-    def __init__(self, browser: Browser, engine: Engine) -> None:
+    def __init__(self, browser: Browser, context: Context) -> None:
         self._browser = browser
-        self._engine = engine
+        self._engine = context.engine
+        self._hub = context.hub
         self._outbox = Outbox(browser.send)
-        self._client: EngineClient | None = None
+        self._recorder = Recorder(context.store, context.hub, self._notice)
+        self._columns = Columns(self._outbox, self._recorder, self._find_model)
         self._link = LinkStatus(lambda message: self._outbox.put(engine=message))
-        self._upload: tuple[str, bytes] | None = None
-        self._image: ReadyImage | None = None  # the upload, once the present connection has decoded it
-        self._waiting: Ask | None = None  # runs as soon as engine and image are ready
-        self._run: Run | None = None
+        self._models: Sequence[wire.ModelInfo] = ()
+        self._client: EngineClient | None = None
+        self._lost_at = 0.0
+        self._pictures = Pictures()
 
     async def serve(self) -> None:
         """Run until the browser leaves."""
-        tasks = [
-            asyncio.create_task(work, name=f"relay {name}")
-            for name, work in (
-                ("browser", self._read_browser()),
-                ("engine", self._keep_engine()),
-                ("outbox", self._outbox.run()),
-            )
-        ]
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
+        with self._hub.listening(lambda ids: self._outbox.put(history={"changed": list(ids)})):
+            tasks = [
+                asyncio.create_task(work, name=f"relay {name}")
+                for name, work in (
+                    ("browser", self._read_browser()),
+                    ("engine", self._keep_engine()),
+                    ("outbox", self._outbox.run()),
+                )
+            ]
+            try:
+                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.wait(tasks)
+                self._columns.leave()
+                await self._recorder.close()
         for task in done:
             error = task.exception()
             if error is not None and not isinstance(error, ConnectionError):
@@ -80,54 +101,78 @@ class Relay:
         while (message := await self._browser.receive()) is not None:
             try:
                 if isinstance(message, bytes):
-                    await self._take_image(image_id, message)
-                    image_id = None
+                    announced, image_id = image_id, None
+                    await self._take_image(announced, message)
                 else:
                     image_id = await self._take_message(parse_message(message)) or image_id
             except Invalid as error:
-                self._outbox.put(invalid={"field": error.field, "text": error.text}, run=self._state())
+                self._refuse(error)
 
     async def _take_message(self, message: dict[str, Any]) -> str | None:
         """Act on one JSON message; returns the image id that it announces."""
         if "run" in message:
-            self._begin(parse_ask(message["run"]))
-            await self._submit()
+            await self._begin([parse_ask(message["run"])])
+        elif "compare" in message:
+            await self._begin(parse_compare(message["compare"]), new_id())
         elif "stop" in message:
-            await self._stop()
+            for cancel in self._columns.stop(column_of(message["stop"])):
+                await self._send(cancel)
+        elif "image" in message and message["image"] is None:
+            await self._show_none()
         elif "image" in message:
-            return image_id_of(message["image"])
+            image_id, image_hash = image_of(message["image"])
+            if image_hash is None:
+                return image_id
+            await self._use_image(image_id, image_hash)
         elif "load" in message:
             await self._send(wire.ModelLoad(model_of(message["load"])))
         else:
             raise Invalid("prompt", "The page sent a message that this server does not know.")
         return None
 
+    async def _begin(self, asks: Sequence[Ask], comparison: str | None = None) -> None:
+        self._columns.check_free([ask.column for ask in asks])
+        image = self._pictures.shown
+        if image is None and not all(ask.imageless for ask in asks):
+            raise Invalid("image", words.IMAGE_MISSING, asks[0].column)
+        runs = [Run(ask, image, comparison) for ask in asks]
+        records = [run.record(self._find_model(run.ask.create.model)) for run in runs]
+        title = records[0].prompt or words.TITLES[records[0].skill]
+        await self._recorder.begin(image, records, title)
+        self._columns.begin(runs, "" if self._client else words.WAITING_FOR_ENGINE)
+        await self._submit()
+
     async def _take_image(self, image_id: str | None, data: bytes) -> None:
+        """An image was opened: check it, keep it, give it to the engine."""
         if image_id is None:
             raise Invalid("image", words.IMAGE_UNREADABLE)
-        if len(data) > IMAGE_LIMIT_BYTES:
-            raise Invalid("image", words.image_too_big(IMAGE_LIMIT_BYTES))
-        self._upload, self._image = (image_id, data), None
-        await self._put_image()
+        try:
+            image = await asyncio.to_thread(normalise, data)
+        except Invalid as error:
+            self._pictures.show(image_id, None)
+            self._refuse(error, image_id)
+            return
+        await self._recorder.keep_image(image)
+        await self._show_image(image_id, image)
 
-    def _begin(self, ask: Ask) -> None:
-        if self._busy:
-            raise Invalid("prompt", "A run is going on; stop it first.")
-        if self._upload is None:
-            raise Invalid("image", words.IMAGE_MISSING)
-        self._waiting, self._run = ask, None
-        title = words.TITLES[ask.create.skill]
-        self._outbox.put(begin={"title": title, "reasoning": ask.create.reasoning is True}, run="queued")
-        if self._client is None:
-            self._say("queued", words.WAITING_FOR_ENGINE)
+    async def _use_image(self, image_id: str, image_hash: str) -> None:
+        image = await self._recorder.find_image(image_hash)
+        if image is None:
+            self._pictures.show(image_id, None)
+            self._refuse(Invalid("image", words.IMAGE_NOT_KEPT), image_id)
+            return
+        await self._show_image(image_id, image)
 
-    async def _stop(self) -> None:
-        if self._waiting is not None:
-            self._waiting = None
-            self._say("idle", "")
-            self._outbox.put(run="idle")
-        elif self._run is not None and not self._run.over:
-            await self._send(wire.RequestCancel(self._run.request_id))
+    async def _show_none(self) -> None:
+        """The page shows no image any more."""
+        self._pictures.show("", None)
+        await self._submit()
+
+    async def _show_image(self, image_id: str, image: StoredImage) -> None:
+        self._pictures.show(image_id, image)
+        facts = {"id": image_id, "hash": image.hash, "width": image.width, "height": image.height}
+        self._outbox.put(image=facts)
+        await self._submit()
 
     # ------------------------------------------------------------------------------------- the engine
 
@@ -137,6 +182,7 @@ class Relay:
         while True:
             client = await self._connect(self._engine.status)
             if client is None:
+                self._despair()
                 await asyncio.sleep(pause)
                 pause = FIRST_PAUSE_S if self._supervised else min(pause * 2, LONGEST_PAUSE_S)
                 continue
@@ -146,18 +192,20 @@ class Relay:
             except EngineGone:
                 self._lost()
             finally:
-                self._client = self._image = None
+                self._client = None
+                self._pictures.disconnected()
                 await client.close()
 
     async def _connect(self, status: EngineStatus) -> EngineClient | None:
         """A greeted connection; else the page says why there is none."""
+        told = self._columns.lost
         if status.url is None:
-            self._link.absent(status, self._told)
+            self._link.absent(status, told)
             return None
         try:
             return await EngineClient.open(socket_url(status.url), CLIENT_NAME)
         except EngineGone:
-            self._link.absent(status, self._told)
+            self._link.absent(status, told)
         except EngineRefused as error:
             self._link.refused(error.info.message)
         return None
@@ -166,116 +214,99 @@ class Relay:
         """Serve the page over this connection. Raises `EngineGone` when it ends."""
         await self._take_models(client, client.ready.models)
         async for message in client.messages():
-            if isinstance(message, wire.Models):
-                await self._take_models(client, message.models)
-            elif isinstance(message, wire.ModelProgress):
-                self._take_progress(message)
-            else:
-                await self._take_event(message)
+            match message:
+                case wire.Models():
+                    await self._take_models(client, message.models)
+                case wire.ModelProgress():
+                    self._take_progress(message)
+                case wire.ImageReady():
+                    self._pictures.ready.add(message.image_id)
+                    await self._submit()
+                case wire.ErrorEvent():
+                    self._take_error(message)
+                    await self._submit()
+                case wire.RequestEvent():
+                    self._columns.take(message)
+                    if isinstance(message, wire.TERMINAL):
+                        await self._submit()
 
     async def _take_models(self, client: EngineClient, models: Sequence[wire.ModelInfo]) -> None:
         """The engine's models, at first or after a change; once the first is there, runs may start."""
+        self._models = models
         self._link.models(models, client.ready.presets, self._engine.status)
         if self._client is not None or is_coming_up(models):
             return
         self._client = client
-        if self._run is not None and self._told:
-            self._outbox.put_fragments(self._run.recover())
-            self._outbox.put(run=self._run.state)
-        await self._put_image()
+        for resume in self._columns.resume():
+            await self._send(resume)
+        await self._submit()
 
     def _take_progress(self, progress: wire.ModelProgress) -> None:
         self._link.progress(progress)
         self._outbox.put(progress=wire.to_json(progress))
-        if self._run is not None and self._run.model in (None, progress.model):
-            detail = words.model_loading(progress.model, progress.detail, progress.done)
-            self._outbox.put_fragments(self._run.wait_for(detail))
-
-    async def _take_event(self, message: wire.Message) -> None:
-        match message:
-            case wire.ImageReady():
-                if self._upload is not None and message.image_id == self._upload[0]:
-                    self._image = ReadyImage(message.image_id, message.width, message.height)
-                    await self._submit()
-            case wire.ErrorEvent():
-                self._take_error(message)
-            case wire.RequestEvent():
-                if self._run is not None and message.request_id == self._run.request_id:
-                    self._take_run_event(self._run, message)
-
-    def _take_run_event(self, run: Run, event: wire.RequestEvent) -> None:
-        if isinstance(event, wire.RequestFailed) and event.seq == 0 and (field := field_of(event.error)):
-            self._run = None
-            self._say("idle", "")
-            self._outbox.put(invalid={"field": field, "text": event.error.message}, run="idle")
-            return
-        before = run.state
-        self._outbox.put_fragments(run.feed(event))
-        if run.state != before:
-            self._outbox.put(run=run.state)
+        detail = words.model_loading(progress.model, progress.detail, progress.done)
+        self._columns.wait_for(progress.model, detail)
 
     def _take_error(self, event: wire.ErrorEvent) -> None:
         """An error outside a request: an image that cannot be decoded, or a request that was refused."""
-        text = event.error.message
-        if self._upload is not None and event.ref == self._upload[0]:
-            self._upload = self._waiting = None
-            self._outbox.put(invalid={"field": "image", "text": text, "id": event.ref}, run=self._state())
-        elif self._run is not None and event.ref == self._run.request_id:
-            self._run = None
-            self._say("failed", text)
-            self._outbox.put(run="failed")
-        elif field_of(event.error) == "model":
-            self._outbox.put(invalid={"field": "model", "text": text}, run=self._state())
+        ref, text = event.ref or "", event.error.message
+        if self._pictures.sent(ref):
+            self._columns.reject_image(ref, text)
+            image_id = self._pictures.rejected(ref)
+            if image_id is not None:
+                self._refuse(Invalid("image", text), image_id)
+        elif not self._columns.refuse(ref, event.error) and field_of(event.error) == "model":
+            self._refuse(Invalid("model", text))
 
     def _lost(self) -> None:
-        """The connection ended: keep what the run wrote, and wait for the engine."""
-        if self._run is not None and not self._run.over:
-            self._outbox.put_fragments(self._run.lose(self._supervised))
-            self._outbox.put(run=self._run.state)
-        self._link.lost(self._engine.status, self._told)
+        """The connection ended: keep what the runs wrote, and wait for the engine."""
+        self._lost_at = time.monotonic()
+        self._columns.lose(words.engine_gone(True) if self._supervised else words.ENGINE_SILENT)
+        self._link.lost(self._engine.status, self._columns.lost)
+
+    def _despair(self) -> None:
+        """There is no engine; runs that were lost and that no engine can know any more are given up."""
+        too_late = time.monotonic() - self._lost_at > RESUMABLE_S
+        if self._columns.lost and (too_late or self._engine.status.phase is Phase.FAILED):
+            self._columns.give_up()
 
     # ------------------------------------------------------------------------------------ small steps
-
-    @property
-    def _busy(self) -> bool:
-        return self._waiting is not None or (self._run is not None and not self._run.over)
 
     @property
     def _supervised(self) -> bool:
         """Whether somebody here starts the engine again."""
         return self._engine.status.phase is not Phase.UNKNOWN
 
-    @property
-    def _told(self) -> bool:
-        """Whether the status of a lost run says already that the engine is gone."""
-        return self._run is not None and self._run.state == "lost"
-
-    def _state(self) -> str:
-        if self._waiting is not None:
-            return "queued"
-        return self._run.state if self._run is not None else "idle"
-
-    async def _put_image(self) -> None:
-        if self._upload is not None:
-            image_id, data = self._upload
-            await self._send(wire.ImagePut(image_id, data_url(data)))
+    def _find_model(self, name: str | None) -> wire.ModelInfo | None:
+        return find_model(self._models, name)
 
     async def _submit(self) -> None:
-        """Start the waiting run once the engine knows the image."""
-        if self._waiting is None or self._image is None or self._client is None:
+        """Give the engine what it can take: images that are needed, and requests whose images it has."""
+        client = self._client
+        if client is None:
             return
-        ask, self._waiting = self._waiting, None
-        self._run = Run(ask, self._image)
-        await self._send(ask.on_image(self._image.image_id))
+        for message in self._pictures.needed(self._columns.unsent_images):
+            await self._send(message)
+        most = client.ready.limits.max_inflight
+        for request, create in self._columns.next_requests(self._pictures.ready, most):
+            if not await self._send(create) and not request.lost:
+                request.sent = False
 
-    async def _send(self, message: wire.Message) -> None:
-        """Send to the engine, if there is one; when it goes away the reading task notices and says so."""
+    async def _send(self, message: wire.Message) -> bool:
+        """Whether the message went to the engine; if that is gone, the reading task notices and says so."""
         if self._client is None:
-            return
+            return False
         try:
             await self._client.send(message)
         except EngineGone:
             await self._client.close()
+            return False
+        return True
 
-    def _say(self, state: str, text: str) -> None:
-        self._outbox.put_fragments([Fragment("status", "replace", status_html(state, text) if text else "")])
+    def _refuse(self, error: Invalid, image_id: str | None = None) -> None:
+        named = {} if image_id is None else {"id": image_id}
+        self._outbox.put(error.column, invalid={"field": error.field, "text": error.text, **named})
+        self._outbox.put(error.column, run=self._columns.state(error.column))
+
+    def _notice(self, text: str) -> None:
+        self._outbox.put(notice={"text": text})

@@ -6,12 +6,16 @@ What it answers is fixed by the words of the prompt:
     hang      writes half a reasoning, then waits until it is cancelled
     queue     waits behind two others until it is cancelled
     die       writes half a reasoning, then the process ends
+    cut       writes half a reasoning, then drops the connection and goes on
     fail      ends with `request.failed`
     invalid   is refused with `request.failed` for the prompt, before it is accepted
     echo      the answer is the `request.create` it received, as JSON
     markup    answers with HTML and template signs
-    anything else: a grounded reasoning and an answer, or points, boxes, an outline, a gaze, a caption
+    differ    another model, or one with an adapter, finds one box elsewhere and says something else
+    anything else: a grounded reasoning and an answer, or points, boxes, an outline, a gaze, a caption;
+    without an image an answer that says so
 
+The events of a request are kept for `request.resume`; one that nobody listens to ends after `--grace`.
 Of its models `sprite-2` is loaded from the start; `sprite-3` is when it is asked for, `broken` fails.
 """
 
@@ -20,6 +24,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
+import contextlib
 import dataclasses
 import io
 import json
@@ -28,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import websockets
-from fake_script import Refused, metrics, script  # a program finds what lies beside it
+from fake_script import CutOff, Refused, metrics, script  # a program finds what lies beside it
 from PIL import Image
 from websockets.asyncio.server import ServerConnection, serve
 
@@ -37,13 +42,16 @@ from dreamscope.engine import wire
 SKILLS = ("query", "caption", "point", "detect", "gaze")
 SKILLS3 = ("query", "caption", "point", "detect", "segment", "gaze")
 MODELS = (
-    wire.ModelInfo("sprite-2", SKILLS, "Sprite 2", "A miniature of Moondream 2.", default=True),
+    wire.ModelInfo(
+        "sprite-2", SKILLS, "Sprite 2", "A miniature of Moondream 2.", default=True, revision="0123456789ab"
+    ),
     wire.ModelInfo("sprite-3", SKILLS3, "Sprite 3", "A miniature of Moondream 3.", adapters=("dogs@20",)),
     wire.ModelInfo("moondream2", SKILLS, "Moondream 2", "1.9 billion parameters.", state="download"),
     wire.ModelInfo("broken", SKILLS, "Broken", "Its weights are cut off."),
     wire.ModelInfo("giant", SKILLS3, "Giant", state="unavailable", reason="It needs 80 GB of memory."),
 )
 PRESETS = (
+    wire.Preset("stars", "Find the stars", "detect", "star"),
     wire.Preset("tags", "Tag the image", "query", "List tags.", False, {"type": "json_object"}),
     wire.Preset(
         "dogs",
@@ -54,7 +62,9 @@ PRESETS = (
         {"type": "json_schema", "schema": {"type": "object", "properties": {"count": {"type": "integer"}}}},
     ),
 )
-LIMITS = wire.Limits(max_message_bytes=24 * 2**20, max_inflight=16, replay_seconds=120, replay_events=4096)
+UNREADABLE = (13, 13)
+"""An image of this size cannot be decoded here."""
+MESSAGE_BYTES, REPLAY_SECONDS, REPLAY_EVENTS = 24 * 2**20, 120, 4096
 
 
 class Shelf:
@@ -63,6 +73,7 @@ class Shelf:
     def __init__(self) -> None:
         self.models = MODELS
         self.sessions: list[Session] = []
+        self.requests: dict[str, Request] = {}
 
     def change(self, model: str, **fields: Any) -> None:
         self.models = tuple(dataclasses.replace(m, **fields) if m.id == model else m for m in self.models)
@@ -89,49 +100,123 @@ class Shelf:
             raise Refused(wire.ErrorInfo(failed["reason"], "server_error", "model_load_failed", "model"))
 
 
+class Request:
+    """One request, its events so far, and who is told of them."""
+
+    def __init__(self, create: wire.RequestCreate, delay: float) -> None:
+        self.create = create
+        self.delay = delay
+        self.log: list[wire.RequestEvent] = []
+        self.listeners: set[Session] = set()
+        self.task: asyncio.Task[None] | None = None
+
+    @property
+    def over(self) -> bool:
+        return bool(self.log) and isinstance(self.log[-1], wire.TERMINAL)
+
+    async def tell(self, cls: type, **fields: Any) -> None:
+        seq = len(self.log)
+        event = cls(request_id=self.create.request_id, seq=seq, t=float(seq * 20), **fields)
+        self.log.append(event)
+        for session in tuple(self.listeners):
+            await session.send(event)
+
+    async def run(self, shelf: Shelf, size: tuple[int, int] | None) -> None:
+        """Tell the script's events, with one terminal event at the end."""
+        model = self.create.model or MODELS[0].id
+        try:
+            async for cls, fields in script(self.create, size, model):
+                if cls is CutOff:
+                    for session in tuple(self.listeners):
+                        session.socket.transport.abort()
+                    continue
+                await self.tell(cls, **fields)
+                if cls is wire.RequestAccepted:
+                    await shelf.load(model, self.delay)
+                if cls not in (wire.RequestAccepted, wire.RequestStarted):
+                    await asyncio.sleep(self.delay)
+        except asyncio.CancelledError as error:
+            reason = error.args[0] if error.args else "shutdown"
+            await self.tell(wire.RequestCancelled, reason=reason, metrics=metrics(len(self.log)))
+        except Refused as refused:
+            await self.tell(wire.RequestFailed, error=refused.error)
+
+
 class Session:
     """One client."""
 
-    def __init__(self, socket: ServerConnection, delay: float, shelf: Shelf) -> None:
+    def __init__(self, socket: ServerConnection, options: argparse.Namespace, shelf: Shelf) -> None:
         self.socket = socket
+        self.options = options
         self.shelf = shelf
-        self.delay = delay
-        self.closed = False
         self.images: dict[str, tuple[int, int]] = {}
-        self.running: dict[str, asyncio.Task[None]] = {}
+        self.loading: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         assert isinstance(wire.decode(await self.socket.recv()), wire.Hello)
-        await self.send(wire.Ready(1, "c1", "fake/1", self.shelf.models, LIMITS, PRESETS))
+        limits = wire.Limits(MESSAGE_BYTES, self.options.inflight, REPLAY_SECONDS, REPLAY_EVENTS)
+        await self.send(wire.Ready(1, "c1", "fake/1", self.shelf.models, limits, PRESETS))
         self.shelf.sessions.append(self)
         try:
             async for frame in self.socket:
                 await self.take(wire.decode(frame))
+        except websockets.ConnectionClosedError:
+            pass
         finally:
-            self.closed = True
             self.shelf.sessions.remove(self)
-            for task in self.running.values():
-                task.cancel()
+            for request in self.shelf.requests.values():
+                request.listeners.discard(self)
+                asyncio.get_running_loop().call_later(self.options.grace, abandon, request)
 
     async def send(self, message: wire.Message) -> None:
-        await self.socket.send(wire.encode(message))
+        with contextlib.suppress(websockets.ConnectionClosed):
+            await self.socket.send(wire.encode(message))
 
     async def take(self, message: wire.Message) -> None:
+        requests = self.shelf.requests
         match message:
             case wire.ImagePut():
                 await self.put(message)
+            case wire.ImageDrop():
+                self.images.pop(message.image_id, None)
             case wire.RequestCreate():
-                self.running[message.request_id] = asyncio.create_task(self.answer(message))
+                await self.create(message)
             case wire.ModelLoad():
-                self.running[message.model] = asyncio.create_task(self.load(message.model))
-            case wire.RequestCancel():
-                if message.request_id in self.running:
-                    self.running[message.request_id].cancel()
+                task = asyncio.create_task(self.load(message.model))
+                self.loading.add(task)
+            case wire.RequestCancel() if message.request_id in requests:
+                cancel(requests[message.request_id], "client")
+            case wire.RequestResume():
+                await self.resume(message)
+
+    async def create(self, message: wire.RequestCreate) -> None:
+        mine = [each for each in self.shelf.requests.values() if self in each.listeners and not each.over]
+        if len(mine) >= self.options.inflight:
+            error = wire.ErrorInfo("Too many requests.", "rate_limit_error", "too_many_requests")
+            await self.send(wire.ErrorEvent(error, message.request_id))
+            return
+        request = Request(message, self.options.delay)
+        request.listeners.add(self)
+        self.shelf.requests[message.request_id] = request
+        size = self.images.get(message.image_id) if message.image_id else None
+        request.task = asyncio.create_task(request.run(self.shelf, size))
+
+    async def resume(self, message: wire.RequestResume) -> None:
+        request = self.shelf.requests.get(message.request_id)
+        if request is None:
+            error = wire.ErrorInfo("No such request.", "invalid_request_error", "request_unknown")
+            await self.send(wire.ErrorEvent(error, message.request_id))
+            return
+        for event in request.log[message.after + 1 :]:
+            await self.send(event)
+        request.listeners.add(self)
 
     async def put(self, message: wire.ImagePut) -> None:
         data = base64.b64decode(message.image_url.partition(",")[2])
         try:
             with Image.open(io.BytesIO(data)) as image:
+                if image.size == UNREADABLE:
+                    raise OSError("The size that this engine does not read.")
                 image.load()
                 width, height = image.size
         except OSError:
@@ -145,31 +230,19 @@ class Session:
 
     async def load(self, model: str) -> None:
         try:
-            await self.shelf.load(model, self.delay)
+            await self.shelf.load(model, self.options.delay)
         except Refused as refused:
             await self.send(wire.ErrorEvent(refused.error, model))
 
-    async def answer(self, create: wire.RequestCreate) -> None:
-        """Number the script's events and send them, with one terminal event at the end."""
-        seq = -1
-        base = {"request_id": create.request_id}
-        model = create.model or MODELS[0].id
-        try:
-            async for cls, fields in script(create, self.images.get(create.image_id or "", (1, 1)), model):
-                seq += 1
-                await self.send(cls(**base, seq=seq, t=float(seq * 20), **fields))
-                if cls is wire.RequestAccepted:
-                    await self.shelf.load(model, self.delay)
-                if cls not in (wire.RequestAccepted, wire.RequestStarted):
-                    await asyncio.sleep(self.delay)
-        except websockets.ConnectionClosed:
-            return
-        except asyncio.CancelledError:
-            if self.closed:
-                return
-            await self.send(wire.RequestCancelled(**base, seq=seq + 1, reason="client", metrics=metrics(seq)))
-        except Refused as refused:
-            await self.send(wire.RequestFailed(**base, seq=seq + 1, error=refused.error))
+
+def abandon(request: Request) -> None:
+    if not request.listeners:
+        cancel(request, "disconnect")
+
+
+def cancel(request: Request, reason: str) -> None:
+    if request.task is not None and not request.over:
+        request.task.cancel(reason)
 
 
 async def main() -> None:
@@ -177,11 +250,13 @@ async def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--delay", type=float, default=0.0, help="seconds between events")
     parser.add_argument("--gate", type=Path, help="a FIFO; once somebody writes to it, the model is loaded")
+    parser.add_argument("--inflight", type=int, default=16, help="requests that one client may have going")
+    parser.add_argument("--grace", type=float, default=5.0, help="seconds that a request runs on unheard")
     options = parser.parse_args()
     shelf = Shelf()
 
     async def session(socket: ServerConnection) -> None:
-        await Session(socket, options.delay, shelf).run()
+        await Session(socket, options, shelf).run()
 
     async with serve(
         session,

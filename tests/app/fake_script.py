@@ -18,14 +18,18 @@ PIECES = (
     " in the middle and ",
 )
 PIECES += (("one", (0.79, 0.74)), " near the fence, so there are three.")
+UNSEEN = ("No image is shown, so there is nothing to count.",)
 POINTS = ((0.27, 0.72), (0.52, 0.78), (0.79, 0.74))
 BOXES = ((0.14, 0.6, 0.36, 0.88), (0.42, 0.63, 0.64, 0.9), (0.68, 0.6, 0.92, 0.88))
+MOVED = (0.43, 0.64, 0.65, 0.91)
+EXTRA = (0.04, 0.3, 0.26, 0.6)
 OUTLINE = ("M 0.5 0", "L 0.9 0.2", "L 1 0.6", "L 0.8 1", "L 0.2 1", "L 0 0.5", "L 0.15 0.15", "Z")
 TARGET = (0.79, 0.74)
 MARKUP = "<img src=x onerror=document.title='owned'> ${1+1} {{value}} `x`"
 DATA = {"count": 3, "dogs": [{"where": "by the tree", "x": 0.27}, {"where": "near the fence", "x": 0.79}]}
 CSV = "where,x\nby the tree,0.27\nnear the fence,0.79\n"
 Script = AsyncIterator[tuple[type, dict[str, Any]]]
+Pieces = tuple[str | tuple[str, tuple[float, float]], ...]
 
 
 class Refused(Exception):
@@ -36,8 +40,12 @@ class Refused(Exception):
         self.error = error
 
 
-async def script(create: wire.RequestCreate, size: tuple[int, int], model: str) -> Script:
-    """The events of one request."""
+class CutOff:
+    """In place of an event: the connection ends here, and the request goes on."""
+
+
+async def script(create: wire.RequestCreate, size: tuple[int, int] | None, model: str) -> Script:
+    """The events of one request on an image of this size, or on none."""
     prompt = create.question or create.object or ""
     if "invalid" in prompt:
         raise Refused(
@@ -47,7 +55,12 @@ async def script(create: wire.RequestCreate, size: tuple[int, int], model: str) 
         yield wire.RequestAccepted, {"model": model, "skill": create.skill, "position": 2}
         await asyncio.Event().wait()
     yield wire.RequestAccepted, {"model": model, "skill": create.skill}
-    yield wire.RequestStarted, {"input_tokens": 735, "cached_tokens": 0, "image": wire.ImageInfo(*size, 5)}
+    if size is None and create.skill not in ("query", "chat"):
+        raise Refused(
+            wire.ErrorInfo("The skill needs an image.", "invalid_request_error", "missing", "image_url")
+        )
+    image = wire.ImageInfo(*size, 5) if size else None
+    yield wire.RequestStarted, {"input_tokens": 735 if size else 8, "cached_tokens": 0, "image": image}
     output: dict[str, Any] = {}
     parts = {
         "query": answer,
@@ -67,10 +80,14 @@ async def answer(create: wire.RequestCreate, output: dict[str, Any]) -> Script:
     prompt = create.question or str(create.messages)
     form = (create.response_format or {}).get("type", "text")
     said = json.dumps(DATA) if form.startswith("json") else CSV if form == "csv" else "Three."
+    pieces = PIECES if create.image_id else UNSEEN
+    said = said if create.image_id or create.messages else "I see none."
     said = json.dumps(wire.to_json(create), sort_keys=True) if "echo" in prompt else said
     said = MARKUP if "markup" in prompt else said
+    if "differ" in prompt and other(create):
+        said = "Only two of them are dogs."
     if create.reasoning:
-        async for item in reasoning(prompt, output):
+        async for item in reasoning(prompt, output, pieces):
             yield item
     async for item in written(said, "answer", create, output):
         yield item
@@ -97,13 +114,18 @@ async def points(create: wire.RequestCreate, output: dict[str, Any]) -> Script:
     found = [wire.Point(x, y, place_spread(create, x, y)) for x, y in POINTS]
     output.update(wire.to_json(wire.PointResult(tuple(found), len(found))))
     for index, point in enumerate(found):
+        if index == 2:
+            await half_way(create.object or "")
         yield wire.PointEvent, {"index": index, "x": point.x, "y": point.y, "spread": point.spread}
 
 
 async def boxes(create: wire.RequestCreate, output: dict[str, Any]) -> Script:
-    found = [wire.Box(*box, spread=box_spread(create, box)) for box in BOXES]
+    places = (BOXES[0], MOVED, EXTRA) if "differ" in (create.object or "") and other(create) else BOXES
+    found = [wire.Box(*box, spread=box_spread(create, box)) for box in places]
     output.update(wire.to_json(wire.DetectResult(tuple(found))))
     for index, box in enumerate(found):
+        if index == 2:
+            await half_way(create.object or "")
         x, y = (box.x_min + box.x_max) / 2, (box.y_min + box.y_max) / 2
         yield wire.BoxCenter, {"index": index, "x": x, "y": y}
         sides = {"x_min": box.x_min, "y_min": box.y_min, "x_max": box.x_max, "y_max": box.y_max}
@@ -130,6 +152,11 @@ async def gaze(create: wire.RequestCreate, output: dict[str, Any]) -> Script:
     output.update(wire.to_json(wire.GazeResult(wire.Point(*TARGET, spread))))
 
 
+def other(create: wire.RequestCreate) -> bool:
+    """Whether not the plain first model is asked."""
+    return create.variant is not None or create.model not in (None, "sprite-2")
+
+
 def place_spread(create: wire.RequestCreate, x: float, y: float) -> wire.PlaceSpread | None:
     if not create.uncertainty:
         return None
@@ -148,9 +175,9 @@ def around(value: float, wide: float) -> wire.Spread:
     return wire.Spread(0.42, (value - wide, value + wide), (value - 2 * wide, value + 2 * wide))
 
 
-async def reasoning(prompt: str, output: dict[str, Any]) -> Script:
+async def reasoning(prompt: str, output: dict[str, Any], pieces: Pieces) -> Script:
     text, grounds = "", []
-    for piece in PIECES:
+    for piece in pieces:
         if isinstance(piece, str):
             for word in piece.split(" "):
                 delta = word if not text or text.endswith(" ") else " " + word
@@ -167,6 +194,8 @@ async def reasoning(prompt: str, output: dict[str, Any]) -> Script:
         yield wire.SpanClose, {"index": index, "end": len(text), "points": (place,)}
         grounds.append(wire.Ground(start, len(text), (place,)))
         if len(grounds) == 2:
+            if "cut" in prompt:
+                yield CutOff, {}
             await half_way(prompt)
     output["reasoning"] = wire.to_json(wire.Reasoning(text, tuple(grounds)))
     yield wire.ReasoningDone, {"text": text, "grounding": tuple(grounds)}

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from dreamscope.app import words
-from dreamscope.app.asks import Invalid, field_of, parse_ask
+from dreamscope.app.asks import Invalid, field_of, parse_ask, parse_compare
 from dreamscope.engine.wire import Box, ErrorInfo
 
 
@@ -133,3 +133,57 @@ def test_model_variant_and_preset_are_passed_on():
     create = parse_ask(message).create
     assert (create.model, create.variant, create.preset) == ("sprite-3", "a@1", "tags")
     assert parse_ask({**message, "skill": "caption", "length": "long"}).create.preset is None
+
+
+def test_several_objects_become_a_request_each():
+    ask = parse_ask({"skill": "detect", "objects": [" dog", "red car "], "column": "2", "model": "sprite-2"})
+    assert [create.object for create in ask.creates] == ["dog", "red car"]
+    assert {create.model for create in ask.creates} == {"sprite-2"}
+    assert [create.request_id for create in ask.creates] == [f"{ask.id}.0", f"{ask.id}.1"]
+    assert ask.column == "2"
+
+
+@pytest.mark.parametrize(
+    ("message", "seeded"),
+    [
+        ({"skill": "query", "question": "x"}, True),
+        ({"skill": "query", "question": "x", "settings": {"temperature": "0"}}, False),
+        ({"skill": "detect", "object": "x"}, False),
+        ({"skill": "detect", "object": "x", "settings": {"temperature": "0.3"}}, True),
+        ({"skill": "segment", "object": "x", "settings": {"temperature": "0.0"}}, False),
+        ({"skill": "gaze", "face": [0, 0, 1, 1]}, True),
+    ],
+)
+def test_what_is_drawn_by_chance_has_a_seed(message, seeded):
+    assert ("seed" in (parse_ask(message).create.settings or {})) is seeded
+
+
+def test_a_seed_that_is_given_stays():
+    message = {"skill": "query", "question": "x", "settings": {"seed": "0"}}
+    assert parse_ask(message).create.settings == {"seed": 0}
+    assert parse_ask({"skill": "caption"}, seed=9).create.settings == {"seed": 9}
+
+
+def test_all_parts_have_the_same_seed():
+    message = {"skill": "point", "objects": ["a", "b"], "settings": {"temperature": "1"}}
+    first, second = parse_ask(message).creates
+    assert first.settings == second.settings
+
+
+def test_columns_of_a_comparison_share_a_seed():
+    columns = [{"column": column, "skill": "caption"} for column in ("0", "3")]
+    first, second = parse_compare({"columns": columns})
+    assert first.create.settings == second.create.settings
+    assert first.id != second.id
+
+
+@pytest.mark.parametrize("column", ["4", 0, None, ["main"], {}])
+def test_an_unknown_column_is_named(column):
+    with pytest.raises(Invalid, match="main, 0, 1, 2, 3"):
+        parse_ask({"skill": "caption", "column": column})
+
+
+def test_what_is_invalid_names_its_column():
+    with pytest.raises(Invalid) as error:
+        parse_ask({"skill": "query", "column": "1"})
+    assert (error.value.field, error.value.column) == ("prompt", "1")

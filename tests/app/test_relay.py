@@ -18,7 +18,9 @@ async def test_grounded_run_arrives_as_fragments(page, png):
     await page.image("i1", png)
     await page.ask()
     await page.until_run("done")
-    assert [m["begin"] for m in page.seen if "begin" in m] == [{"title": "Answer", "reasoning": True}]
+    (begin,) = [m["begin"] for m in page.seen if "begin" in m]
+    assert (begin["title"], begin["reasoning"], begin["model"]) == ("Answer", True, "sprite-2")
+    assert (begin["comparison"], "parts" in begin) == (None, False)
     assert [m["run"] for m in page.seen if "run" in m] == ["queued", "running", "done"]
     assert 'data-ground="g0"' in page.html("reasoning")
     assert 'data-ground="g2"' in page.html("marks")
@@ -79,7 +81,8 @@ async def test_a_second_run_is_refused_while_one_goes_on(page, png):
     await page.until_run("running")
     await page.ask()
     message = await page.until(lambda m: "invalid" in m)
-    assert message["run"] == "running"
+    assert message["invalid"] == {"field": "prompt", "text": words.RUN_GOES_ON}
+    assert (await page.until(lambda m: "run" in m))["run"] == "running"
     await page.send(stop=True)
     await page.until_run("stopped")
 
@@ -95,7 +98,8 @@ async def test_engine_refusal_goes_beside_the_field(page, png):
     await page.image("i1", png)
     await page.ask(question="invalid")
     message = await page.until(lambda m: "invalid" in m)
-    assert message == {"invalid": {"field": "prompt", "text": "This question is too long."}, "run": "idle"}
+    assert message == {"invalid": {"field": "prompt", "text": "This question is too long."}}
+    await page.until_run("idle")
 
 
 async def test_run_without_image(page):
@@ -107,7 +111,7 @@ async def test_run_without_image(page):
 async def test_undecodable_image_is_named(page):
     await page.image("i7", b"this is a text file")
     message = await page.until(lambda m: "invalid" in m)
-    assert message["invalid"] == {"field": "image", "text": "The image cannot be decoded.", "id": "i7"}
+    assert message["invalid"] == {"field": "image", "text": words.IMAGE_UNREADABLE, "id": "i7"}
 
 
 async def test_image_above_the_limit_is_not_sent_on(page):
@@ -117,7 +121,18 @@ async def test_image_above_the_limit_is_not_sent_on(page):
 
 
 @pytest.mark.parametrize(
-    "frame", ["not json", "[]", '{"run": 3}', '{"run": {"skill": "fly"}}', '{"image": {}}', '{"dance": 1}']
+    "frame",
+    [
+        '{"stop": "9"}',
+        '{"stop": {}}',
+        '{"compare": 3}',
+        "not json",
+        "[]",
+        '{"run": 3}',
+        '{"run": {"skill": "fly"}}',
+        '{"image": {}}',
+        '{"dance": 1}',
+    ],
 )
 async def test_strange_messages_do_not_end_the_page(page, png, frame):
     await page.send_raw(frame)
@@ -146,7 +161,7 @@ async def test_engine_killed_in_a_run_says_so_and_recovers(supervised_page, engi
     await page.until_engine("ready")
     links = [m["engine"] for m in page.seen if "engine" in m]
     assert words.starting(0) not in [link["detail"] for link in links]  # it restarts, it does not start
-    await page.until_run("stopped")
+    await page.until_run("interrupted")
     assert words.ENGINE_BACK in page.html("status")
     await page.ask()  # the image was given to the new engine
     await page.until_run("done")
@@ -194,7 +209,8 @@ async def test_stop_while_waiting_for_the_engine(open_page, png):
         await page.ask()
         await page.until_run("queued")
         await page.send(stop=True)
-        await page.until_run("idle")
+        await page.until_run("stopped")
+        assert "Stopped before anything was written." in page.text("status")
 
 
 async def test_engine_that_could_not_start(open_page):
@@ -258,8 +274,8 @@ async def test_the_models_are_listed_with_what_they_can_do(open_page, engine):
 async def test_presets_are_listed(open_page, engine):
     async with open_page(engine) as page:
         presets = (await page.until_engine("ready"))["presets"]
-    assert [preset["id"] for preset in presets] == ["tags", "dogs"]
-    assert presets[0]["response_format"] == {"type": "json_object"}
+    assert [(each["id"], each["skill"]) for each in presets[:2]] == [("stars", "detect"), ("tags", "query")]
+    assert presets[1]["response_format"] == {"type": "json_object"}
 
 
 async def test_a_model_is_loaded_when_the_page_asks(page):
