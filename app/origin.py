@@ -1,10 +1,24 @@
-"""Which pages may open the page's websocket. Browsers do not restrict that themselves."""
+"""Which pages may open the websocket and change something. Browsers do not restrict that themselves."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+_OWN_SITES = ("same-origin", "none")
+"""Values of `Sec-Fetch-Site` that no other site can cause."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def own_page(headers: Mapping[str, str]) -> bool:
+    """Whether a request comes from a page of this server, or from a client that is no browser.
+
+    Browsers tell the origin of whatever may change something; most tell also from what site it came, which
+    holds where a page could keep its origin to itself.
+    """
+    if headers.get("sec-fetch-site", "none") not in _OWN_SITES:
+        return False
+    return same_origin(headers.get("origin"), headers.get("host"))
 
 
 def same_origin(origin: str | None, host: str | None) -> bool:
