@@ -18,7 +18,7 @@ from dreamscope.app.asking import IMAGE_ID, Asked, build_request
 from dreamscope.app.client import EngineClient, EngineGone, EngineRefused, data_url, socket_url
 from dreamscope.app.config import IMAGE_LIMIT_BYTES
 from dreamscope.app.supervisor import EngineFailed, Supervisor, engine_command
-from dreamscope.app.terminal import Terminal
+from dreamscope.app.terminal import Output, Patient, Terminal
 from dreamscope.engine import wire
 from dreamscope.engine.settings import SettingError, Values
 from dreamscope.visualizers.overlay import data_uri, overlay
@@ -38,24 +38,31 @@ class Failed(Exception):
 
 
 async def ask(asked: Asked, values: Values, engine_flags: Sequence[str]) -> int:
-    """Ask, print, perhaps save; returns the exit status. Raises `SettingError` for what cannot be asked."""
+    """Ask, print, perhaps save; returns the exit status.
+
+    Raises `SettingError` for what cannot be asked, `BrokenPipeError` if nobody reads what is printed.
+    """
     save = _checked_save(values["save"])
     data = read_image(asked.image)
     create = build_request(asked, values)
     url = _engine_url(values)
+    # With a file to write, the run goes on even if whoever reads the text has left.
+    output = Patient(sys.stdout) if save else sys.stdout
     try:
         async with _engine(url, values["model"], engine_flags) as address:
-            done = await _stream(address, data, create, values["json"])
+            done = await _stream(address, data, create, None if values["json"] else output)
     except (Failed, EngineGone, EngineFailed, EngineRefused) as error:
         print(f"error: {error}", file=sys.stderr)
         return error.status if isinstance(error, Failed) else 1
+    if save is not None:
+        save_marks(save, data, wire.result_from_json(create.skill, done.output), create.object or "")
     if values["json"]:
         shown = {**done.output, "finish_reason": done.finish_reason, "metrics": wire.to_json(done.metrics)}
         print(json.dumps(shown, indent=2))
     else:
         print(metrics_line(done.metrics), file=sys.stderr)
-    if save is not None:
-        save_marks(save, data, wire.result_from_json(create.skill, done.output), create.object or "")
+    if isinstance(output, Patient) and output.left:
+        raise BrokenPipeError
     return 0
 
 
@@ -132,10 +139,12 @@ async def _engine(url: str | None, model: str, flags: Sequence[str]) -> AsyncIte
         await supervisor.stop()
 
 
-async def _stream(url: str, image: bytes, create: wire.RequestCreate, quiet: bool) -> wire.RequestDone:
-    """Run the request, writing its events as they come unless `quiet`. Raises `Failed`, `EngineGone`."""
+async def _stream(
+    url: str, image: bytes, create: wire.RequestCreate, output: Output | None
+) -> wire.RequestDone:
+    """Run the request, its events written to `output` as they come. Raises `Failed`, `EngineGone`."""
     client = await EngineClient.open(url, CLIENT_NAME)
-    terminal = None if quiet else Terminal(sys.stdout, _wants_ansi(sys.stdout.isatty(), os.environ))
+    terminal = Terminal(output, _wants_ansi(sys.stdout.isatty(), os.environ)) if output else None
     try:
         await client.send(wire.ImagePut(IMAGE_ID, data_url(image)))
         await client.send(create)

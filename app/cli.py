@@ -3,6 +3,7 @@
 dreamscope [up]          the engine and the page
 dreamscope web           the page alone
 dreamscope ask           one question in the terminal
+dreamscope audit         whether the answer of a run follows from what it pointed at
 dreamscope serve|models|pull   the engine's own commands, flags passed on
 """
 
@@ -23,6 +24,7 @@ from dreamscope.engine.settings import SettingError, add_flags, load
 COMMANDS = {
     "up": "start the engine and the page, and open it in a browser",
     "ask": "ask about one image in the terminal",
+    "audit": "check whether the answer of a run follows from what the model pointed at",
     "serve": "run the engine alone, behind /v1/ws and /health",
     "models": "list the models and whether they are on this machine",
     "pull": "download a model",
@@ -70,6 +72,8 @@ def build_parser() -> argparse.ArgumentParser:
         )
         if name == "ask":
             add_request_flags(sub)
+        if name == "audit":
+            sub.add_argument("run", metavar="RUN", help="id of a run in the history, or an exported file")
         if name not in ENGINE_COMMANDS:
             add_flags(sub, TABLE, name)
     return parser
@@ -86,6 +90,8 @@ def run_child(command: str, arguments: Sequence[str]) -> int:
 
 
 def _epilog(command: str) -> str | None:
+    if command == "audit":
+        return "Exit status: 0 if nothing wants a look, 1 if something does, 2 if RUN cannot be read."
     if command in ("up", "ask"):
         return "Other flags are passed to the engine that is started; see `dreamscope serve --help`."
     return None
@@ -95,15 +101,19 @@ def _run(options: argparse.Namespace, rest: list[str], environ: Mapping[str, str
     if options.command == "ask" and options.prompt is None and rest and not rest[0].startswith("-"):
         options.prompt = rest.pop(0)  # argparse takes no optional word after a flag that follows IMAGE
     values = load(TABLE, options.command, vars(options), environ)
-    if rest and (options.command == "web" or values["engine"]):
+    if rest and (options.command in ("web", "audit") or values["engine"]):
         raise SettingError(f"{options.command} does not know {rest[0]!r}.")
     if options.command == "ask":
         from dreamscope.app.ask import ask
 
         return asyncio.run(ask(Asked.from_options(options), values, rest))
+    if options.command == "audit":
+        from dreamscope.app.audit_command import audit_run
+
+        return audit_run(options.run, values, environ)
     from dreamscope.app import up
 
-    return up.web(values, _say) if options.command == "web" else up.up(values, rest, environ, _say)
+    return up.web(values, environ, _say) if options.command == "web" else up.up(values, rest, environ, _say)
 
 
 def _say(line: str) -> None:

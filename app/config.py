@@ -1,12 +1,14 @@
 """The settings of the app: one table that drives the flags, the environment, `--help` and the page's form.
 
-Commands: `up` (engine and web), `web` (the page alone) and `ask`. The engine has its own table; flags that
-are not in this one are passed on to the engine child unread.
+Commands: `up` (engine and web), `web` (the page alone), `ask` and `audit`. The engine has its own table;
+flags that are not in this one are passed on to the engine child unread.
 """
 
 from __future__ import annotations
 
-from dreamscope.engine.settings import Setting, boolean
+from pathlib import Path
+
+from dreamscope.engine.settings import Setting, boolean, comma_list
 
 DEFAULT_PORT = 7860
 DEFAULT_ENGINE_PORT = 2020
@@ -16,6 +18,14 @@ REFERENCE_SKILLS = ("query", "point", "segment")
 """Which skills may refer to places in the image."""
 OBJECT_SKILLS = ("point", "detect", "segment")
 """Which skills are given the name of a thing."""
+IMAGELESS_SKILLS = ("query",)
+"""Which skills may be asked without an image."""
+MOST_OBJECTS = 8
+"""How many things one run may look for."""
+MAIN_COLUMN = "main"
+MOST_COLUMNS = 4
+COLUMNS = (MAIN_COLUMN, *(str(number) for number in range(MOST_COLUMNS)))
+"""Where on the page a run is shown: the playground, or a column of a comparison."""
 CAPTION_LENGTHS = ("short", "normal", "long")
 FORMATS: dict[str, str] = {
     "text": "text",
@@ -26,8 +36,26 @@ FORMATS: dict[str, str] = {
     "csv": "csv",
 }
 """Forms of an answer: the name people use, and the `type` of the request's `response_format`."""
+SHORTEST_KEY = 8
+"""Of the page, in characters."""
 IMAGE_LIMIT_BYTES = 18_000_000
 """Largest image file: in base64 and with its envelope it fits into one message to the engine."""
+
+
+def folder(text: str) -> Path:
+    """The `type` of settings that name a folder which may still have to be made. Raises `ValueError`."""
+    path = Path(text).expanduser()
+    if not text.strip() or (path.exists() and not path.is_dir()):
+        raise ValueError(text)
+    return path.absolute()
+
+
+def page_key(text: str) -> str:
+    """The `type` of the page's key. Raises `ValueError`."""
+    if len(text) < SHORTEST_KEY or not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError(text)
+    return text
+
 
 RUNNING: tuple[Setting, ...] = (
     Setting(
@@ -66,6 +94,55 @@ RUNNING: tuple[Setting, ...] = (
         "URL of an engine that runs already, such as ws://127.0.0.1:2020; none is started then.",
         commands=("up", "web", "ask"),
         metavar="URL",
+    ),
+    Setting(
+        "data",
+        folder,
+        None,
+        "Folder that keeps the history; without one, dreamscope in the system's folder for data.",
+        commands=("up", "web", "audit"),
+        metavar="FOLDER",
+    ),
+    Setting(
+        "history",
+        boolean,
+        True,
+        "Keep every run with its image on this machine; --no-history forgets them when Dreamscope ends.",
+        commands=("up", "web"),
+    ),
+    Setting(
+        "key",
+        page_key,
+        None,
+        "What everybody must know to use the page, 8 letters or more; made where others can reach it.",
+        commands=("up", "web"),
+        secret=True,
+        metavar="KEY",
+    ),
+    Setting(
+        "share",
+        boolean,
+        False,
+        "Also give the page a public address through Gradio's tunnel, for as long as it runs.",
+        commands=("up", "web"),
+    ),
+    Setting(
+        "allowed_hosts",
+        comma_list,
+        (),
+        "Names besides localhost that a page without a key may be reached by, separated by commas.",
+        commands=("up", "web"),
+        metavar="NAMES",
+        variable="page_hosts",
+    ),
+    Setting(
+        "history_limit",
+        int,
+        5000,
+        "Runs that are kept; the oldest that are neither pinned nor shared make room.",
+        minimum=1,
+        maximum=1_000_000,
+        commands=("up", "web"),
     ),
 )
 
@@ -158,7 +235,13 @@ ASKING: tuple[Setting, ...] = (
         "Also say how far each number spreads: the middle 68 percent of what the model considered.",
         commands=("ask",),
     ),
-    Setting("json", boolean, False, "Print the result as JSON once it is complete.", commands=("ask",)),
+    Setting(
+        "json",
+        boolean,
+        False,
+        "Print the result as JSON once it is complete.",
+        commands=("ask", "audit"),
+    ),
     Setting(
         "save",
         str,

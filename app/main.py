@@ -9,23 +9,23 @@ from pathlib import Path
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
+from dreamscope.app import words
+from dreamscope.app.context import Context
+from dreamscope.app.guard import guarded
+from dreamscope.app.hub import Hub
 from dreamscope.app.origin import same_origin
 from dreamscope.app.relay import Relay
+from dreamscope.app.routes import batches, compare, downloads, history, inspect, replay, share, truth
+from dreamscope.app.routes.answers import refusal
+from dreamscope.app.store.store import Store
 from dreamscope.app.supervisor import Engine
 from dreamscope.app.ui.examples import Example, example_bytes, load_examples
 
-_POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' blob: data:; font-src 'self' data:; connect-src 'self' ws: wss:; "
-    "worker-src 'self' blob:; object-src 'none'; base-uri 'self'; frame-ancestors 'self'"
-)
-"""Gradio needs inline scripts and eval; everything that would leave this server is refused."""
 
-
-def build_app(engine: Engine) -> ASGIApp:
-    """The page for `engine`. Importing Gradio takes seconds, so call it once, late."""
+def build_app(engine: Engine, store: Store) -> ASGIApp:
+    """The page for `engine` with the history in `store`. Importing Gradio takes seconds: call it late."""
     # Read by Gradio when it is imported; without it the page would report to a server elsewhere.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     import gradio as gr
@@ -34,7 +34,7 @@ def build_app(engine: Engine) -> ASGIApp:
     from dreamscope.app.ui.theme import theme
 
     examples = load_examples()
-    app = build_routes(engine, examples)
+    app = build_routes(engine, examples, store)
     gr.mount_gradio_app(
         app,
         build_page(examples),
@@ -46,11 +46,14 @@ def build_app(engine: Engine) -> ASGIApp:
         ssr_mode=False,
         show_error=False,
     )
-    return SecurityHeaders(app)
+    return guarded(app)
 
 
-def build_routes(engine: Engine, examples: tuple[Example, ...]) -> FastAPI:
-    """Everything of ours, without Gradio: `/ui/*`, `/example/<name>` and the page's websocket `/ws`."""
+def build_routes(engine: Engine, examples: tuple[Example, ...], store: Store) -> FastAPI:
+    """Everything of ours, without Gradio: `/ui/*`, `/example/<name>`, the page's websocket `/ws`, and what
+    the modules of `app/routes` add.
+    """
+    context = Context(engine, store, Hub(), examples)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.mount("/ui", PageFiles(directory=static_folder()), name="ui")
 
@@ -67,7 +70,14 @@ def build_routes(engine: Engine, examples: tuple[Example, ...]) -> FastAPI:
             await websocket.close()  # before accepting: the upgrade is refused with 403
             return
         await websocket.accept()
-        await Relay(StarletteBrowser(websocket), engine).serve()
+        await Relay(StarletteBrowser(websocket), context).serve()
+
+    for module in (history, replay, share, compare, batches, inspect, downloads, truth):
+        app.include_router(module.router(context))
+
+    @app.api_route("/api/{rest:path}", methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
+    def nothing(rest: str) -> Response:
+        return refusal(404, words.NO_SUCH_ADDRESS)
 
     return app
 
@@ -102,28 +112,6 @@ class PageFiles(StaticFiles):
         response = super().file_response(*args, **kwargs)  # type: ignore[arg-type]
         response.headers["Cache-Control"] = "no-cache"
         return response
-
-
-class SecurityHeaders:
-    """ASGI middleware: pages of this server load nothing from anywhere else."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one connection."""
-
-        async def with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                added = [
-                    (b"content-security-policy", _POLICY.encode()),
-                    (b"x-content-type-options", b"nosniff"),
-                    (b"referrer-policy", b"same-origin"),
-                ]
-                message = {**message, "headers": [*message.get("headers", ()), *added]}
-            await send(message)
-
-        await self._app(scope, receive, with_headers)
 
 
 def static_folder() -> Path:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TextIO
+from collections.abc import Callable
+from typing import Protocol
 
 from dreamscope.engine import wire
 from dreamscope.visualizers.escape import clean
@@ -17,11 +18,46 @@ _NOTHING = {
 }
 
 
+class Output(Protocol):
+    """What text is written to."""
+
+    def write(self, text: str, /) -> int:
+        """Write."""
+
+    def flush(self) -> None:
+        """Hand over what was written."""
+
+
+class Patient:
+    """Output that goes on without its reader: what comes after the reader has left is dropped."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self.left = False
+
+    def write(self, text: str, /) -> int:
+        """Write, unless nobody reads."""
+        if not self.left:
+            self._try(lambda: self._output.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        """Hand over, unless nobody reads."""
+        if not self.left:
+            self._try(self._output.flush)
+
+    def _try(self, do: Callable[[], object]) -> None:
+        try:
+            do()
+        except BrokenPipeError:
+            self.left = True
+
+
 class Terminal:
     """Writes the events of one request to `stream`; `ansi` turns styles on. Model text loses its control
     characters, so that it cannot drive the terminal."""
 
-    def __init__(self, stream: TextIO, ansi: bool) -> None:
+    def __init__(self, stream: Output, ansi: bool) -> None:
         self._stream = stream
         self._ansi = ansi
         self._part = ""  # reasoning, answer, path or list: what the last written event belonged to

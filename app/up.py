@@ -5,17 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import logging
 import signal
 import socket
 import sys
 import webbrowser
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
 
+from dreamscope.app import words
+from dreamscope.app.auth import Access, Gate
 from dreamscope.app.client import socket_url
+from dreamscope.app.data import open_history
+from dreamscope.app.store.store import Store
 from dreamscope.app.supervisor import Engine, EngineFailed, RemoteEngine, Supervisor, engine_command
+from dreamscope.app.tunnel import Tunnel, TunnelFailed
 from dreamscope.engine.settings import SettingError, Values
 
 PORTS_TRIED = 50
@@ -41,14 +48,16 @@ def up(values: Values, engine_flags: Sequence[str], environ: Mapping[str, str], 
             engine_command("serve", *flags, *engine_flags), lambda line: say(f"engine: {line}")
         )
     opens = values["browser"] and has_display(environ)
-    return asyncio.run(_serve(engine, listener, values["host"], opens, say))
+    with contextlib.closing(open_history(values, environ)) as store:
+        return asyncio.run(_serve(engine, store, listener, Reach.of(values, opens), say))
 
 
-def web(values: Values, say: Print) -> int:
+def web(values: Values, environ: Mapping[str, str], say: Print) -> int:
     """The page alone, for an engine that somebody else runs; returns the exit status."""
     listener = bind(values["host"], values["port"])
     engine = RemoteEngine(_checked_url(values["engine"] or "ws://127.0.0.1:2020"))
-    return asyncio.run(_serve(engine, listener, values["host"], False, say))
+    with contextlib.closing(open_history(values, environ)) as store:
+        return asyncio.run(_serve(engine, store, listener, Reach.of(values, False), say))
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -97,17 +106,37 @@ def _checked_url(engine: str) -> str:
     return engine
 
 
-async def _serve(engine: Engine, listener: socket.socket, host: str, opens: bool, say: Print) -> int:
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Where the page is and for whom: the address it listens on, who may use it, whether it is made public
+    through a tunnel, whether a browser opens it.
+    """
+
+    host: str
+    access: Access
+    public: bool
+    opens: bool
+
+    @classmethod
+    def of(cls, values: Values, opens: bool) -> Reach:
+        """What the settings ask for."""
+        return cls(values["host"], Access.of(values), values["share"], opens)
+
+
+async def _serve(engine: Engine, store: Store, listener: socket.socket, reach: Reach, say: Print) -> int:
     """Start what there is to start; serve until a signal, or until the engine turns out not to start."""
-    stop = _stop_on_signals()
+    stop, closing = _stop_on_signals(), contextlib.ExitStack()
     supervisor = engine if isinstance(engine, Supervisor) else None
     if supervisor:
         supervisor.start()
     try:
-        server = _Server(_uvicorn_config(await asyncio.to_thread(_build, engine)))
+        app = Gate(await asyncio.to_thread(_build, engine, store), reach.access)
+        server = _Server(_uvicorn_config(app))
+        logging.getLogger("uvicorn.error").addFilter(_is_news)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
-        url = page_url(host, listener.getsockname()[1])
-        telling = asyncio.create_task(_tell(server, supervisor, url, opens, say))
+        host, port = listener.getsockname()[:2]
+        tunnel = closing.enter_context(Tunnel(host, port)) if reach.public else None
+        telling = asyncio.create_task(_tell(server, supervisor, reach, port, tunnel, say))
         telling.add_done_callback(lambda task: stop.set() if not task.cancelled() and task.result() else None)
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -118,16 +147,27 @@ async def _serve(engine: Engine, listener: socket.socket, host: str, opens: bool
         await asyncio.wait({telling, stopping})
         return 0 if telling.cancelled() else telling.result()
     finally:
+        closing.close()
         if supervisor:
             await supervisor.stop()
 
 
-async def _tell(server: _Server, supervisor: Supervisor | None, url: str, opens: bool, say: Print) -> int:
+async def _tell(
+    server: _Server,
+    supervisor: Supervisor | None,
+    reach: Reach,
+    port: int,
+    tunnel: Tunnel | None,
+    say: Print,
+) -> int:
     """Tell the address once the page answers; 1 when the engine could not start, so that all should end."""
     await server.listening.wait()
+    url = reach.access.address(page_url(reach.host, port))
     say(f"Dreamscope is at {url}")
-    if opens:
+    if reach.opens:
         await asyncio.to_thread(webbrowser.open, url)
+    if tunnel is not None:
+        await _publish(tunnel, reach.access, say)
     if supervisor is None:
         return 0
     try:
@@ -139,10 +179,21 @@ async def _tell(server: _Server, supervisor: Supervisor | None, url: str, opens:
     return 0
 
 
-def _build(engine: Engine) -> Any:
+async def _publish(tunnel: Tunnel, access: Access, say: Print) -> None:
+    """Make the page public and say what that means; if that fails, say so and go on without."""
+    try:
+        address = await tunnel.open()
+    except TunnelFailed as error:
+        say(f"{error} {words.SHARE_OFF}")
+        return
+    say(f"Public address: {access.address(address)}")
+    say(f"Warning: {words.SHARE_WARNING}")
+
+
+def _build(engine: Engine, store: Store) -> Any:
     from dreamscope.app.main import build_app  # Gradio takes seconds to import; the engine loads meanwhile
 
-    return build_app(engine)
+    return build_app(engine, store)
 
 
 def _stop_on_signals() -> asyncio.Event:
@@ -169,6 +220,12 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Capture none."""
         yield
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """False for what uvicorn says of every websocket that was refused with an answer, as those of a page are
+    that was left open from before the key changed."""
+    return record.getMessage() != "ASGI callable returned without completing handshake."
 
 
 def _uvicorn_config(app: Any) -> uvicorn.Config:

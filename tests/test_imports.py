@@ -60,6 +60,8 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "starlette": ("app", "engine.server"),
     "huggingface_hub": ("engine.weights",),
     "svgwrite": ("visualizers",),
+    "scipy": ("visualizers",),
+    "sqlite_utils": ("app.store",),
 }
 STDLIB_ONLY = (*BASE, "engine.settings", "engine.config")
 

@@ -67,6 +67,27 @@ async def test_a_reader_that_leaves_early_is_no_error(engine, image):
     assert b"BrokenPipe" not in err
 
 
+@pytest.mark.parametrize(
+    "more", [("dog", "--skill=detect"), ("dog", "--skill=detect", "--json"), ("How many?",)]
+)
+async def test_the_picture_is_saved_although_the_reader_has_left(engine, image, tmp_path, more):
+    import asyncio
+
+    saved = tmp_path / "marks.png"
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "dreamscope.app", "ask", image, *more, "--save", str(saved),
+        "--engine", engine.status.url, stdout=writer, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    os.close(writer)
+    _, err = await process.communicate()
+    assert process.returncode == 141
+    assert b"Traceback" not in err
+    with Image.open(saved) as picture:
+        assert picture.size == (64, 48)
+
+
 async def test_json_is_the_native_result(engine, image):
     status, out, _ = await _ask(engine, image, "dog", "--skill", "point", "--json")
     result = json.loads(out)
