@@ -1,4 +1,7 @@
 // The request form: which skill, what is asked, with which settings; and errors beside the field.
+import { recall, remember } from "./prefs.js";
+
+const KEY = "form";
 export class Form {
   // `run()` is asked for; `chosen(skill)` is told.
   constructor(root, { run, chosen }) {
@@ -43,6 +46,30 @@ export class Form {
     this.clearErrors();
     this.count();
     this.chosen(skill);
+    if (this.ready) remember(KEY, { ...recall(KEY, {}), skill });
+  }
+
+  // What was chosen here last: skill, reasoning, length.
+  recallChoices() {
+    const { skill, reasoning, length } = recall(KEY, {});
+    if (typeof reasoning === "boolean") this.form.querySelector("#ds-reasoning").checked = reasoning;
+    this.chooseLength(length);
+    if (this.tabs.some((tab) => tab.dataset.tab === skill)) this.select(skill);
+    this.ready = true;
+    this.form.addEventListener("change", () => {
+      const { checked } = this.form.querySelector("#ds-reasoning");
+      remember(KEY, { skill: this.skill, reasoning: checked, length: this.length });
+    });
+  }
+
+  get length() {
+    return this.form.querySelector("[name='length']:checked").value;
+  }
+
+  chooseLength(length) {
+    const choice = length && this.form.querySelector(`[name="length"][value="${CSS.escape(length)}"]`);
+    if (choice) choice.checked = true;
+    return Boolean(choice);
   }
 
   // The skills that there are; one that went away gives way to the first.
@@ -54,6 +81,10 @@ export class Form {
 
   get offered() {
     return this.tabs.filter((tab) => !tab.hidden);
+  }
+
+  offers(skill) {
+    return this.offered.some((tab) => tab.dataset.tab === skill);
   }
 
   tabKey(event) {
@@ -77,18 +108,17 @@ export class Form {
 
   // What a preset asks; what it does not say stays.
   take({ question, reasoning }) {
-    if (question) this.prompt.value = question;
+    if (question && this.prompt) this.prompt.value = question;
     if (typeof reasoning === "boolean") this.form.querySelector("#ds-reasoning").checked = reasoning;
     this.clearErrors();
   }
 
   // What an example asks: a question, a name, or the length of a caption. A model that lacks the skill keeps its own.
   fill(skill, prompt) {
-    if (this.offered.some((tab) => tab.dataset.tab === skill)) {
+    if (this.offers(skill)) {
       this.select(skill);
-      const length = this.form.querySelector(`[name="length"][value="${CSS.escape(prompt)}"]`);
       if (this.prompt) this.prompt.value = prompt;
-      else if (length) length.checked = true;
+      else this.chooseLength(prompt);
     }
     this.root.querySelector("[data-act='run']").focus({ preventScroll: true });
   }
@@ -97,8 +127,23 @@ export class Form {
     const request = { skill: this.skill, settings: this.changedSettings() };
     if (this.prompt) request[this.prompt.name] = this.prompt.value;
     if (this.skill === "query") request.reasoning = this.form.querySelector("#ds-reasoning").checked;
-    if (this.skill === "caption") request.length = this.form.querySelector("[name='length']:checked").value;
+    if (this.skill === "caption") request.length = this.length;
     return request;
+  }
+
+  // Takes over an ask as the server says it or an address holds it; of `settings` only those that there are.
+  put({ skill, question, object, length, reasoning, settings = {} }) {
+    if (this.offers(skill)) this.select(skill);
+    const prompt = question ?? object;
+    if (this.prompt && prompt !== undefined) this.prompt.value = prompt;
+    if (typeof reasoning === "boolean") this.form.querySelector("#ds-reasoning").checked = reasoning;
+    this.chooseLength(length);
+    for (const box of this.settings) {
+      const input = box.querySelector("input");
+      input.value = Object.hasOwn(settings, input.name) ? String(settings[input.name]) : "";
+    }
+    this.clearErrors();
+    this.count();
   }
 
   // A number input whose text is no number has an empty value, but says so in `validity`.

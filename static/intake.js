@@ -1,8 +1,9 @@
-// Brings an image in: file picker, drop, paste, example scene. Nothing is fetched from elsewhere.
+// Brings an image in: file picker, drop, paste, example scene, one that is kept. Nothing is fetched from elsewhere.
 export class Intake {
   constructor(root, { viewer, words, limit, send, error, opened }) {
     Object.assign(this, { root, viewer, words, limit, send, error, opened });
     this.image = null;
+    this.imageless = false; // on purpose: the question needs none
     this.count = 0;
     this.file = root.querySelector("#ds-file");
     root.querySelector("[data-act='open']").addEventListener("click", () => this.file.click());
@@ -11,14 +12,19 @@ export class Intake {
       const example = event.target.closest("[data-example]");
       if (example) this.fromExample(example.dataset);
     });
-    document.addEventListener("paste", (event) => this.paste(event));
+    document.addEventListener("paste", (event) => this.shown && this.paste(event));
     this.bindDrop();
+  }
+
+  // Whether this view is the one that is seen.
+  get shown() {
+    return !this.root.hidden;
   }
 
   bindDrop() {
     const carriesFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
     const over = (event) => {
-      if (!carriesFiles(event)) return;
+      if (!this.shown || !carriesFiles(event)) return;
       event.preventDefault();
       this.root.classList.add("dropping");
     };
@@ -28,7 +34,7 @@ export class Intake {
       if (!event.relatedTarget) this.root.classList.remove("dropping");
     });
     document.addEventListener("drop", (event) => {
-      if (!carriesFiles(event)) return;
+      if (!this.shown || !carriesFiles(event)) return;
       event.preventDefault();
       this.root.classList.remove("dropping");
       this.fromFiles(event.dataTransfer.files);
@@ -63,31 +69,77 @@ export class Intake {
       return;
     }
     const url = URL.createObjectURL(blob);
+    if (!(await this.display(url, alt))) return;
+    this.take({ blob, url, alt }, example);
+    this.send({ image: { id: this.image.id, name: alt } }, blob);
+  }
+
+  // An image of the history, by the hash of its bytes. False when it is not there any more.
+  async fromHash(hash, alt) {
+    if (this.image?.hash === hash) return true;
+    const url = `/api/images/${encodeURIComponent(hash)}`;
+    if (!(await this.display(url, alt))) return false;
+    this.take({ hash, url, alt });
+    this.send({ image: { id: this.image.id, hash } });
+    return true;
+  }
+
+  async display(url, alt) {
     try {
       await this.viewer.show(url, alt);
     } catch {
-      URL.revokeObjectURL(url);
+      if (url.startsWith("blob:")) URL.revokeObjectURL(url);
       this.error(this.words.unreadable);
-      return;
+      return false;
     }
-    if (this.image) URL.revokeObjectURL(this.image.url);
-    this.image = { id: `i${++this.count}`, blob, url };
-    for (const thumb of this.root.querySelectorAll(".thumb")) {
-      thumb.setAttribute("aria-current", String(thumb.dataset.example === example?.example));
-    }
+    return true;
+  }
+
+  take(image, example) {
+    if (this.image?.blob) URL.revokeObjectURL(this.image.url);
+    this.image = { id: `i${++this.count}`, ...image };
+    this.imageless = false;
+    this.point(example?.example);
     this.opened(example);
-    this.send(this.image.id, blob);
+  }
+
+  // Which of the scenes is open, if one is.
+  point(example) {
+    for (const thumb of this.root.querySelectorAll(".thumb")) {
+      thumb.setAttribute("aria-current", String(thumb.dataset.example === example));
+    }
+  }
+
+  // Takes the image away; `imageless`: something is to be asked without one.
+  close(imageless) {
+    if (this.image) {
+      this.reject();
+      this.point(null);
+      this.send({ image: null });
+    }
+    this.imageless = imageless;
+    this.root.dataset.phase = imageless ? "words" : "empty";
+    this.opened();
+  }
+
+  // The server keeps the image under this hash; false if it is not the one that is shown.
+  stored({ id, hash }) {
+    if (this.image?.id !== id) return false;
+    this.image.hash = hash;
+    return true;
   }
 
   // The server could not read it.
   reject() {
-    URL.revokeObjectURL(this.image.url);
+    if (this.image.blob) URL.revokeObjectURL(this.image.url);
     this.image = null;
     this.viewer.clear();
   }
 
   // After a lost connection the server knows nothing of the image any more.
   resend() {
-    if (this.image) this.send(this.image.id, this.image.blob);
+    const { id, blob, hash, alt } = this.image ?? {};
+    if (hash) this.send({ image: { id, hash } });
+    else if (blob) this.send({ image: { id, name: alt } }, blob);
   }
 }

@@ -1,30 +1,22 @@
-// Keyboard shortcuts. They stay out of the way of typing.
-export const TYPING = "input:not([type='checkbox'], [type='radio']), textarea, select";
+// Keyboard shortcuts. They stay out of the way of typing, and of an open dialog.
+export const TYPING = "input:not([type='checkbox'], [type='radio'], [type='range'], [type='color']), textarea, select, [contenteditable]";
 
 export function bindKeys(page) {
-  const plain = {
-    "/": () => (page.form.prompt ?? page.root.querySelector("[name='length']:checked")).focus(),
-    h: () => page.viewer.toggleMarks(),
-    p: () => page.viewer.toggleHand(),
-    "?": () => page.sheet(),
-    "+": () => page.viewer.zoom.by(1.4),
-    "=": () => page.viewer.zoom.by(1.4),
-    "-": () => page.viewer.zoom.by(1 / 1.4),
-    0: () => page.viewer.zoom.fit(),
-  };
-
   document.addEventListener("keydown", (event) => {
-    if (page.root.querySelector(".sheet").open) return;
+    if (page.dialogs.current || event.defaultPrevented) return;
+    const { keys = {} } = page.views.current ?? {};
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
       event.preventDefault();
-      page.run();
+      keys.submit?.();
     } else if (event.key === "Escape") {
-      if (!page.evidence.release()) page.stop();
+      if (!page.popovers.close({ refocus: true })) keys.escape?.();
     } else if (!event.ctrlKey && !event.metaKey && !event.altKey && !event.target.matches?.(TYPING)) {
-      if (/^[1-9]$/.test(event.key)) page.evidence.pickNumber(Number(event.key));
-      else if (plain[event.key]) {
+      if (event.key === "?") page.dialogs.open("sheet");
+      else if (event.key === "g") page.views.next();
+      else if (/^[1-9]$/.test(event.key)) keys.number?.(Number(event.key));
+      else if (Object.hasOwn(keys, event.key) && event.key.length === 1) {
         event.preventDefault();
-        plain[event.key]();
+        keys[event.key]();
       }
     }
   });

@@ -1,15 +1,21 @@
-// How evidence is shown: opacity of the mask, uncertainty, probabilities of tokens, raw text. Remembered.
-const KEY = "dreamscope-layers";
-const DEFAULTS = { opacity: 35, spread: true, probs: false };
+// How evidence is shown: opacity of masks, width of lines, size of labels, uncertainty, probabilities of tokens, raw
+// text. Remembered, and the same in every column of the page.
+import { recall, remember } from "./prefs.js";
+import { raw } from "./raw.js";
+
+const KEY = "layers";
+const DEFAULTS = { opacity: 35, line: 100, label: 100, spread: true, probs: false };
+const LOOKS = { opacity: "--mask-opacity", line: "--line", label: "--label" };
 
 export class Layers {
   constructor(root) {
     this.root = root;
-    this.marks = root.querySelector(".marks");
-    this.slider = root.querySelector("#ds-opacity");
-    this.shown = { ...DEFAULTS, ...read() };
-    this.slider.value = this.shown.opacity;
-    this.slider.addEventListener("input", () => this.set({ opacity: Number(this.slider.value) }));
+    this.page = root.closest(".ds");
+    this.shown = recall(KEY, DEFAULTS);
+    this.sliders = [...root.querySelectorAll("[data-look]")];
+    for (const slider of this.sliders) {
+      slider.addEventListener("input", () => this.set({ [slider.dataset.look]: Number(slider.value) }));
+    }
     root.addEventListener("click", (event) => {
       const button = event.target.closest(".raw-toggle");
       if (button) raw(button);
@@ -21,36 +27,24 @@ export class Layers {
     this.set({ [name]: !this.shown[name] });
   }
 
+  reset() {
+    this.set({ opacity: DEFAULTS.opacity, line: DEFAULTS.line, label: DEFAULTS.label });
+  }
+
   set(change) {
     Object.assign(this.shown, change);
-    localStorage.setItem(KEY, JSON.stringify(this.shown));
+    remember(KEY, this.shown);
     this.draw();
   }
 
   draw() {
-    const { opacity, spread, probs } = this.shown;
-    this.marks.style.setProperty("--mask-opacity", String(opacity / 100));
-    this.marks.dataset.spread = spread ? "on" : "off";
+    const { spread, probs } = this.shown;
+    for (const [name, property] of Object.entries(LOOKS)) this.page.style.setProperty(property, String(this.shown[name] / 100));
+    for (const slider of this.sliders) slider.value = this.shown[slider.dataset.look];
+    this.root.querySelector(".marks").dataset.spread = spread ? "on" : "off";
     this.root.querySelector(".panel").dataset.probs = probs ? "on" : "off";
     for (const name of ["spread", "probs"]) {
       this.root.querySelector(`[data-act="${name}"]`).setAttribute("aria-pressed", String(this.shown[name]));
     }
-  }
-}
-
-// Shows the text as the model wrote it, or the view of it.
-function raw(button) {
-  const shows = button.getAttribute("aria-pressed") !== "true";
-  const answer = button.closest(".structured");
-  button.setAttribute("aria-pressed", String(shows));
-  answer.querySelector(".raw").hidden = !shows;
-  answer.querySelector(".structured-view").hidden = shows;
-}
-
-function read() {
-  try {
-    return JSON.parse(localStorage.getItem(KEY)) ?? {};
-  } catch {
-    return {};
   }
 }

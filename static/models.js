@@ -42,12 +42,18 @@ export class Models {
   show(models) {
     this.models = models;
     const usable = ({ state }) => state !== "unavailable";
-    const wanted = [this.id, localStorage.getItem(KEY)];
+    const wanted = [this.preferred?.id, this.id, localStorage.getItem(KEY)];
     const known = wanted.map((id) => models.find((model) => model.id === id && usable(model))).find(Boolean);
     const fallback = models.find((model) => model.default && usable(model)) ?? models.find(usable) ?? models[0];
     for (const { id, state } of models) if (state !== "loading") delete this.progress[id];
     this.button.disabled = models.length === 0;
     this.select((known ?? fallback)?.id ?? null);
+  }
+
+  // A link names a model: it is chosen now, or as soon as it is known. What the browser remembers stays.
+  prefer(id, variant = "") {
+    this.preferred = { id, variant };
+    if (this.models.some((model) => model.id === id && model.state !== "unavailable")) this.select(id);
   }
 
   // A step of loading: which share of the bytes is there, if that is known.
@@ -60,7 +66,8 @@ export class Models {
     const changed = id !== this.id;
     this.id = id;
     const adapters = this.model?.adapters ?? [];
-    const before = changed ? "" : this.variant.value;
+    const before = this.preferred?.id === id ? this.preferred.variant : changed ? "" : this.variant.value;
+    if (this.preferred?.id === id) this.preferred = null;
     const none = this.variant.options[0];
     this.variant.replaceChildren(none, ...adapters.map((name) => new Option(name, name, false, name === before)));
     this.variant.closest("label").hidden = adapters.length === 0;

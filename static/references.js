@@ -11,14 +11,34 @@ export class References {
     Object.assign(this, { root, words, told: changed });
     this.layer = root.querySelector(".refs");
     this.status = root.querySelector("[data-slot='refs-said']");
-    this.items = { many: [], gaze: [] };
+    this.items = { many: [], gaze: [], truth: [] };
+    this.marking = false;
+    this.naming = ""; // what a new place of truth is
     this.use(null);
     root.querySelector(".sources").addEventListener("change", () => this.draw());
   }
 
   // Which set the skill takes; null for none.
   use(skill) {
-    this.set = USES[skill] ?? null;
+    this.asks = USES[skill] ?? null;
+    this.choose();
+  }
+
+  // Whether what is placed is no reference but what the person knows to be there.
+  mark(on) {
+    this.marking = on;
+    this.choose();
+  }
+
+  // Takes over what is known to be there.
+  known(places) {
+    const made = ({ at, label }) => Object.assign(new Reference(at.length === 4 ? "box" : "point", at, this), { label });
+    this.items.truth = places.map(made);
+    this.draw();
+  }
+
+  choose() {
+    this.set = this.marking ? "truth" : this.asks;
     const hint = this.root.querySelector(".sky-hint");
     hint.hidden = this.set === null;
     hint.textContent = this.words.hints[this.set] ?? "";
@@ -37,6 +57,7 @@ export class References {
   add(shape, at) {
     const kind = this.set === "gaze" ? GAZE[shape] : shape;
     const made = new Reference(kind, at.map(rounded), this);
+    if (this.set === "truth") made.label = this.naming;
     if (this.set === "gaze") {
       this.items.gaze = this.items.gaze.filter((item) => item.kind !== kind);
       this.root.querySelector(`[name='source'][value='${kind}']`).checked = true;
@@ -65,7 +86,16 @@ export class References {
   }
 
   clear() {
-    this.items = { many: [], gaze: [] };
+    this.items = { many: [], gaze: [], truth: [] };
+    this.draw();
+  }
+
+  // Takes over the places of an ask, as the server says it or an address holds it.
+  take({ refs = [], eye, face, force }) {
+    this.items.many = refs.map((at) => new Reference(at.length === 4 ? "box" : "point", at, this));
+    this.items.gaze = [eye && new Reference("eye", eye, this), face && new Reference("face", face, this)].filter(Boolean);
+    if (eye || face) this.root.querySelector(`[name='source'][value='${eye ? "eye" : "face"}']`).checked = true;
+    this.root.querySelector("#ds-force").checked = Boolean(force);
     this.draw();
   }
 
@@ -81,11 +111,13 @@ export class References {
     this.layer.replaceChildren(...this.shown.map((item) => item.element));
     for (const item of this.shown) {
       this.name(item);
+      item.element.classList.toggle("ref-truth", this.set === "truth");
       item.element.classList.toggle("unused", this.set === "gaze" && item.kind !== this.source);
     }
+    const { length } = this.items[this.asks] ?? [];
     const count = this.root.querySelector(".refs-count");
-    count.textContent = this.shown.length ? this.words.references.count.replace("{count}", this.shown.length) : "";
-    this.root.querySelector("[data-act='clear-refs']").hidden = this.shown.length === 0;
+    count.textContent = length ? this.words.references.count.replace("{count}", length) : "";
+    this.root.querySelector("[data-act='clear-refs']").hidden = length === 0;
   }
 
   name(item) {
@@ -104,9 +136,9 @@ export class References {
 
   // The part of a run message.
   request() {
-    if (this.set === "many") return { refs: this.shown.map(({ at }) => at) };
-    if (this.set !== "gaze") return {};
-    const used = this.shown.find(({ kind }) => kind === this.source);
+    if (this.asks === "many") return { refs: this.items.many.map(({ at }) => at) };
+    if (this.asks !== "gaze") return {};
+    const used = this.items.gaze.find(({ kind }) => kind === this.source);
     return { force: this.root.querySelector("#ds-force").checked, ...(used ? { [used.kind]: used.at } : {}) };
   }
 }

@@ -4,12 +4,14 @@ import { Sketch } from "./sketch.js";
 import { Zoom } from "./zoom.js";
 
 const VIEW_WIDTH = 1000;
+const MANY = 150;
 
 export class Viewer {
   // `takes()`: whether the image takes places to refer to, which a click or a drag then `adds`.
   constructor(root, { takes, adds }) {
     this.root = root;
     this.takes = takes;
+    this.many = false;
     this.hand = false;
     this.space = false;
     this.sky = root.querySelector(".sky");
@@ -19,13 +21,20 @@ export class Viewer {
     this.coords = root.querySelector(".coords");
     this.zoom = new Zoom(this.sky, this.plate, {
       output: root.querySelector(".zoom"),
-      resized: (width) => this.marks.style.setProperty("--k", VIEW_WIDTH / width),
+      resized: (width) => this.plate.style.setProperty("--k", VIEW_WIDTH / width),
       grabs: () => this.grabs,
+      heavy: () => this.many,
     });
     const moves = (event) => event.pointerType !== "touch" && this.grabs;
     this.sketch = new Sketch(this.sky, this.plate, { takes: () => !this.plate.hidden && takes(), moves, add: adds });
     this.bindSpace();
     this.sky.addEventListener("pointermove", (event) => this.readOut(event));
+  }
+
+  // How many marks there are: above a certain number they are drawn without their small motions.
+  count(marks) {
+    this.many = marks > MANY;
+    this.marks.classList.toggle("many", this.many);
   }
 
   // Shows the picture at `url`; rejects when the browser cannot decode it.
@@ -55,7 +64,7 @@ export class Viewer {
 
   toggleHand() {
     this.hand = !this.hand;
-    this.root.querySelector("[data-act='hand']").setAttribute("aria-pressed", String(this.hand));
+    this.root.querySelector("[data-act='hand']")?.setAttribute("aria-pressed", String(this.hand));
     this.refresh();
   }
 
@@ -90,7 +99,17 @@ export class Viewer {
 
   toggleMarks() {
     const hidden = this.marks.classList.toggle("off");
-    this.root.querySelector("[data-act='marks']").setAttribute("aria-pressed", String(!hidden));
+    this.root.querySelector("[data-act='marks']")?.setAttribute("aria-pressed", String(!hidden));
+  }
+
+  // The image and its tools take the whole screen, and give it back.
+  toggleFull() {
+    if (document.fullscreenElement) document.exitFullscreen();
+    else (this.sky.closest(".stage") ?? this.sky).requestFullscreen?.();
+  }
+
+  get shown() {
+    return !this.plate.hidden;
   }
 
   readOut(event) {
@@ -98,6 +117,6 @@ export class Viewer {
     const x = (event.clientX - area.left) / area.width;
     const y = (event.clientY - area.top) / area.height;
     const inside = !this.plate.hidden && x >= 0 && x <= 1 && y >= 0 && y <= 1;
-    this.coords.textContent = inside ? `x ${x.toFixed(3)}  y ${y.toFixed(3)}` : "";
+    if (this.coords) this.coords.textContent = inside ? `x ${x.toFixed(3)}  y ${y.toFixed(3)}` : "";
   }
 }

@@ -1,11 +1,11 @@
-"""The Gradio side of the page: one Blocks with the playground's skeleton, and what its document needs."""
+"""The Gradio side of the page: one Blocks with the page's skeleton, and what its document needs."""
 
 from __future__ import annotations
 
 import gradio as gr
 
 from dreamscope.app.ui.examples import Example
-from dreamscope.app.ui.playground import playground_html
+from dreamscope.app.ui.shell import shell_html
 
 TITLE = "Dreamscope"
 _FAVICON = (
@@ -13,10 +13,13 @@ _FAVICON = (
     "%3Ccircle cx='10' cy='10' r='8' fill='%230c0d10' stroke='%236d78ff' stroke-width='2'/%3E"
     "%3Ccircle cx='12.4' cy='8' r='2.4' fill='%23ffffff'/%3E%3C/svg%3E"
 )
+STYLES = (
+    *("style", "panel", "evidence", "viewer", "inspect", "replay", "dialogs"),
+    *("compare", "batch", "history"),
+)
 HEAD = (
-    '<link rel="stylesheet" href="/ui/style.css"><link rel="stylesheet" href="/ui/panel.css">'
-    '<link rel="stylesheet" href="/ui/evidence.css">'
-    f'<link rel="modulepreload" href="/ui/main.js"><link rel="icon" href="{_FAVICON}">'
+    "".join(f'<link rel="stylesheet" href="/ui/{name}.css">' for name in STYLES)
+    + f'<link rel="modulepreload" href="/ui/main.js"><link rel="icon" href="{_FAVICON}">'
 )
 
 
@@ -24,7 +27,7 @@ def build_page(examples: tuple[Example, ...]) -> gr.Blocks:
     """The Blocks that is mounted at `/`. Its component mounts `static/main.js` on itself when it loads."""
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as blocks:
         gr.HTML(
-            html_template=playground_html(examples),
+            html_template=shell_html(examples),
             js_on_load="import('/ui/main.js').then((module) => module.mount(element));",
             apply_default_css=False,
             elem_id="playground",

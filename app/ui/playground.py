@@ -1,24 +1,24 @@
 """The skeleton of the playground: where everything goes, with every word it shows. No behaviour, no results.
 
-`playground.html` holds the structure; `%name%` and `%icon:name%` are filled in here. The page's scripts put
-results into the elements marked `data-slot` as fragments made on the server, never the other way round:
-model text does not come near this template.
+`playground.html` holds the structure, and its holes are filled in here. The page's scripts put results into
+the elements marked `data-slot` as fragments made on the server, never the other way round: model text does
+not come near this template.
 """
 
 from __future__ import annotations
 
-import json
-import re
-from importlib.resources import files
-
 from dreamscope.app import words
 from dreamscope.app.config import CAPTION_LENGTHS, FORMATS, IMAGE_LIMIT_BYTES
+from dreamscope.app.ui import said
+from dreamscope.app.ui.column import answer_html, plate_html
 from dreamscope.app.ui.examples import Example
-from dreamscope.app.ui.icons import icon
 from dreamscope.app.ui.markup import attributes, text
 from dreamscope.app.ui.settings_form import settings_html
+from dreamscope.app.ui.template import fill
+from dreamscope.visualizers.controls import controls
 
 _SHOWN_WHEN_EMPTY = 3
+_REFS_LAYER = '<div class="refs" role="group" aria-label="References" aria-describedby="ds-refs-hint"></div>'
 _SKILLS = (
     ("query", "Query"),
     ("caption", "Caption"),
@@ -42,17 +42,6 @@ _FORMATS = {
     "csv": "CSV",
 }
 _GAZE_SOURCES = (("eye", "Fast, from an eye"), ("face", "Accurate, from a face"))
-_SHORTCUTS = (
-    ("/", "Go to the prompt"),
-    ("Ctrl Enter", "Run"),
-    ("Esc", "Let go of a mark, or stop the run"),
-    ("1 … 9", "Pick a mark"),
-    ("h", "Hide or show the marks"),
-    ("p", "Take or leave the hand that moves the image"),
-    ("Arrows Delete", "Move or remove the reference in focus"),
-    ("+ − 0", "Zoom in, out, fit"),
-    ("?", "This list"),
-)
 _REFERENCES = {
     "point": "Point {n}, at x {x}, y {y}",
     "box": "Box {n}, from x {x}, y {y} to x {x2}, y {y2}",
@@ -64,14 +53,26 @@ _REFERENCES = {
     "removed": "Removed. {count} left.",
     "count": "{count} placed",
 }
-_HOLE = re.compile(r"%([a-z]+)(?::([a-z]+))?%")
+_INSPECT = (
+    ("audit", "Audit"),
+    ("events", "Events"),
+    ("json", "JSON"),
+    ("code", "Code"),
+    ("metrics", "Metrics"),
+    ("truth", "Truth"),
+    ("notes", "Notes"),
+)
+_DOWNLOADS = (
+    ("Image with marks", (("annotated.png", "PNG"), ("annotated.svg", "SVG"))),
+    ("Mask", (("mask.png", "PNG"), ("mask.svg", "SVG"))),
+    ("Result", (("result.json", "JSON"), ("places.csv", "CSV"))),
+    ("Dataset", (("coco.json", "COCO"), ("yolo.zip", "YOLO"), ("labelstudio.json", "Label Studio"))),
+)
 
 
-def playground_html(examples: tuple[Example, ...]) -> str:
-    """The whole page below Gradio's wrappers."""
-    said = {
-        "offline": words.PAGE_OFFLINE,
-        "offline_short": words.PAGE_OFFLINE_SHORT,
+def playground_words() -> dict[str, object]:
+    """The sentences that the playground's scripts show."""
+    return {
         "unreadable": words.IMAGE_UNREADABLE,
         "too_big": words.image_too_big(IMAGE_LIMIT_BYTES),
         "missing_image": words.IMAGE_MISSING,
@@ -79,13 +80,25 @@ def playground_html(examples: tuple[Example, ...]) -> str:
         "schema_not_json": words.schema_not_json("{reason}"),
         "schema_no_object": words.SCHEMA_NO_OBJECT,
         "references": _REFERENCES,
-        "hints": {"many": words.REFERENCE_HINT, "gaze": words.GAZE_HINT},
+        "hints": {"many": words.REFERENCE_HINT, "gaze": words.GAZE_HINT, "truth": words.REFERENCE_HINT},
+        **said.PLAYGROUND,
     }
+
+
+def playground_html(examples: tuple[Example, ...]) -> str:
+    """The view, one `<main data-view="playground">`."""
     parts = {
-        "words": text(json.dumps(said)),
         "limit": str(IMAGE_LIMIT_BYTES),
-        "engine": text(words.ENGINE_STARTING),
+        "assurance": text(said.ASSURANCE),
+        "link_help": text(said.LINK_HELP),
+        "tags_help": text(said.TAGS_HELP),
+        "truth_help": text(said.TRUTH_HELP),
+        "plate": plate_html(_REFS_LAYER),
+        "answer": answer_html(fill("answer_tools.html", {}), fill("deeds.html", {"downloads": _downloads()})),
+        "replay": controls(),
+        "inspect_tabs": "".join(_inspect_tab(*row) for row in _INSPECT),
         "invite": text(words.EMPTY),
+        "alone": text(words.ALONE),
         "hint": text(words.STREAM_HINT),
         "cards": "".join(_card(example) for example in examples[:_SHOWN_WHEN_EMPTY]),
         "thumbs": "".join(_thumb(example) for example in examples),
@@ -97,10 +110,32 @@ def playground_html(examples: tuple[Example, ...]) -> str:
         "formats": "".join(f'<option value="{name}">{text(_FORMATS[name])}</option>' for name in FORMATS),
         "sources": "".join(_choice("source", name, label, name == "eye") for name, label in _GAZE_SOURCES),
         "settings": settings_html(),
-        "shortcuts": "".join(_shortcut(*row) for row in _SHORTCUTS),
     }
-    template = files("dreamscope.app.ui").joinpath("playground.html").read_text("utf-8")
-    return _HOLE.sub(lambda hole: icon(hole[2]) if hole[2] else parts[hole[1]], template)
+    return fill("playground.html", parts)
+
+
+def _downloads() -> str:
+    return "".join(
+        f'<div role="group" aria-label="{text(what)}"><span>{text(what)}</span>'
+        + "".join(
+            f'<a data-download="{name}" data-closes download>{text(label)}</a>' for name, label in forms
+        )
+        + "</div>"
+        for what, forms in _DOWNLOADS
+    )
+
+
+def _inspect_tab(name: str, label: str) -> str:
+    data = attributes(
+        type="button",
+        role="tab",
+        id=f"ds-inspect-{name}",
+        data_inspect=name,
+        aria_controls=f"ds-{name}" if name in ("notes", "truth") else "ds-inspect",
+        aria_selected="false",
+        tabindex="0" if name == "audit" else "-1",
+    )
+    return f"<button {data}>{text(label)}</button>"
 
 
 def _card(example: Example) -> str:
@@ -168,8 +203,3 @@ def _prompt(skill: str, field: str, label: str, placeholder: str) -> str:
 def _choice(group: str, value: str, label: str, chosen: bool) -> str:
     control = attributes(type="radio", name=group, value=value, checked=chosen)
     return f"<label><input {control}><span>{text(label)}</span></label>"
-
-
-def _shortcut(keys: str, what: str) -> str:
-    caps = " ".join(f"<kbd>{text(key)}</kbd>" for key in keys.split())
-    return f"<div><dt>{caps}</dt><dd>{text(what)}</dd></div>"

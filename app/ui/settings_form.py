@@ -14,9 +14,9 @@ from dreamscope.app.words import LABELS
 from dreamscope.engine.settings import Setting
 
 
-def settings_html() -> str:
-    """One labelled number field with its help line per sampling setting."""
-    return "".join(_field(row) for row in SAMPLING)
+def settings_html(prefix: str = "ds") -> str:
+    """One labelled number field with its help line per sampling setting; ids begin with `prefix`."""
+    return "".join(_field(row, prefix) for row in SAMPLING)
 
 
 def default_of(row: Setting, skill: str) -> str:
@@ -25,10 +25,10 @@ def default_of(row: Setting, skill: str) -> str:
     return "random" if value is None else f"{value:g}"
 
 
-def _field(row: Setting) -> str:
+def _field(row: Setting, prefix: str) -> str:
     skills = [skill for skill in PAGE_SKILLS if row.name in SETTINGS_OF_SKILL[skill]]
     control = attributes(
-        id=f"ds-{row.name}",
+        id=f"{prefix}-{row.name}",
         name=row.name,
         type="number",
         inputmode="decimal" if row.type is float else "numeric",
@@ -37,15 +37,15 @@ def _field(row: Setting) -> str:
         step="1" if row.type is int else "0.05" if row.name == "temperature" else "0.01",
         autocomplete="off",
         placeholder=default_of(row, skills[0]),
-        aria_describedby=f"ds-{row.name}-help ds-{row.name}-error",
+        aria_describedby=f"{prefix}-{row.name}-help {prefix}-{row.name}-error",
         **{f"data_default_{skill}": default_of(row, skill) for skill in skills},
     )
     error = attributes(
-        class_="field-error", id=f"ds-{row.name}-error", data_error=row.name, aria_live="polite"
+        class_="field-error", id=f"{prefix}-{row.name}-error", data_error=row.name, aria_live="polite"
     )
     return (
         f'<div class="setting" data-setting="{row.name}" data-skills="{" ".join(skills)}">'
-        f'<label for="ds-{row.name}">{text(LABELS[row.name])}</label><input {control}>'
-        f'<p class="help" id="ds-{row.name}-help">{text(row.help)}</p>'
+        f'<label for="{prefix}-{row.name}">{text(LABELS[row.name])}</label><input {control}>'
+        f'<p class="help" id="{prefix}-{row.name}-help">{text(row.help)}</p>'
         f"<p {error}></p></div>"
     )

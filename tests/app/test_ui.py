@@ -12,8 +12,8 @@ from dreamscope.app.main import static_folder
 from dreamscope.app.supervisor import RemoteEngine
 from dreamscope.app.ui.examples import Example, example_bytes, load_examples
 from dreamscope.app.ui.markup import attributes, text
-from dreamscope.app.ui.playground import playground_html
 from dreamscope.app.ui.settings_form import default_of
+from dreamscope.app.ui.shell import shell_html
 
 HOSTILE = "</button><script>x</script> ${1} {{value}} `y` \\ \"'"
 VOID = {"img", "input", "br", "link", "meta"}
@@ -45,7 +45,7 @@ class Tags(HTMLParser):
 
 @pytest.fixture(scope="module")
 def page() -> str:
-    return playground_html(load_examples())
+    return shell_html(load_examples())
 
 
 def test_every_element_is_closed_and_every_reference_exists(page):
@@ -64,7 +64,7 @@ def test_nothing_is_left_for_a_template_language(page):
 
 
 def test_hostile_words_stay_words():
-    page = playground_html((Example("a.png", HOSTILE, HOSTILE),))
+    page = shell_html((Example("a.png", HOSTILE, HOSTILE),))
     tags = Tags()
     tags.feed(page)
     assert tags.open == []

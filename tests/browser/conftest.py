@@ -1,18 +1,35 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import io
 import os
 import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+import uvicorn
+from axe_core_python.sync_playwright import Axe
+from fastapi import FastAPI
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from dreamscope.app import up
+from dreamscope.app.context import Context
+from dreamscope.app.hub import Hub
+from dreamscope.app.routes import replay, share
+from dreamscope.app.store.kinds import StoredImage
+from dreamscope.app.store.store import Store
+from dreamscope.app.supervisor import RemoteEngine
+from dreamscope.visualizers.record import Record
 
 FAKE_ENGINE = Path(__file__).parents[1] / "app" / "fake_engine.py"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -73,7 +90,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     program = (
         "import sys; from dreamscope.app import cli, up; "
         f"up.engine_command = lambda *words: {command!r}; "
-        "sys.exit(cli.main(['up', '--no-browser', '--port', '7960']))"
+        f"sys.exit(cli.main(['up', '--no-browser', '--port', '7960', '--data', {str(folder / 'data')!r}]))"
     )
     with running(program, folder) as program_running:
         program_running = replace(program_running, gate=folder / "gate")
@@ -95,8 +112,10 @@ def running(program: str, folder: Path) -> Iterator[App]:
 @pytest.fixture(scope="module")
 def real_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     """The product as it is: engine, Sprite 2, page."""
-    program = "import sys; from dreamscope.app import cli; sys.exit(cli.main(['up', '--no-browser']))"
-    with running(program, tmp_path_factory.mktemp("real")) as program_running:
+    folder = tmp_path_factory.mktemp("real")
+    arguments = ["up", "--no-browser", "--data", str(folder / "data")]
+    program = f"import sys; from dreamscope.app import cli; sys.exit(cli.main({arguments!r}))"
+    with running(program, folder) as program_running:
         yield program_running
 
 
@@ -138,14 +157,18 @@ def open_page(chromium: Browser, app: App) -> Iterator[Callable[..., Page]]:
     pages: list[Page] = []
     trouble: list[str] = []
 
-    def open_it(ready: bool = True, **options: object) -> Page:
+    def open_it(
+        ready: bool = True, path: str = "", elsewhere: tuple[str, ...] = (), said: str = "", **options: object
+    ) -> Page:
+        """`elsewhere`: addresses that may be asked; `said`: a pattern of what the console may say."""
+        local = (app.url, *elsewhere)
         options = {"viewport": {"width": 1280, "height": 800}, "color_scheme": "light", **options}
         page = chromium.new_context(**options).new_page()
         pages.append(page)
-        page.on("console", lambda message: trouble.append(f"{message.type}: {message.text}"))
+        page.on("console", lambda message: _expected(said, message.text) or trouble.append(message.text))
         page.on("pageerror", lambda error: trouble.append(str(error)))
-        page.on("request", lambda request: _is_local(app.url, request.url) or trouble.append(request.url))
-        page.goto(app.url)
+        page.on("request", lambda request: _is_local(local, request.url) or trouble.append(request.url))
+        page.goto(app.url + path)
         if ready:
             expect(page.locator(".engine")).to_have_attribute("data-engine", "ready")
         return page
@@ -156,8 +179,25 @@ def open_page(chromium: Browser, app: App) -> Iterator[Callable[..., Page]]:
     assert trouble == []
 
 
-def _is_local(here: str, url: str) -> bool:
-    return url.startswith((here, "data:", "blob:"))
+def _is_local(here: tuple[str, ...], url: str) -> bool:
+    return url.startswith((*here, "data:", "blob:"))
+
+
+def _expected(said: str, text: str) -> bool:
+    return bool(said) and re.search(said, text) is not None
+
+
+@pytest.fixture
+def camera_page(chromium: Browser, chromium_path: str, app: App) -> Iterator[Page]:
+    """The page in a browser with a camera that shows a test picture, and that may be used."""
+    camera = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+    kind = chromium.browser_type
+    browser = kind.launch(executable_path=chromium_path, args=[*FLAGS, *camera])
+    page = browser.new_page(viewport={"width": 1280, "height": 800}, color_scheme="light")
+    page.goto(app.url)
+    expect(page.locator(".engine")).to_have_attribute("data-engine", "ready")
+    yield page
+    browser.close()
 
 
 @pytest.fixture
@@ -188,3 +228,102 @@ class Outline:
 @pytest.fixture
 def outline_of() -> Callable[[Page], Outline]:
     return Outline
+
+
+@dataclass(frozen=True)
+class Site:
+    """Shared pages and files of runs, served without an engine and without Gradio."""
+
+    url: str
+    store: Store
+    files: Path
+
+    def share(self, **subject: str) -> str:
+        """The address of a new share of a run (`run_id`) or a comparison (`comparison_id`)."""
+        return f"{self.url}/s/{self.store.add_share(**subject).slug}"
+
+    def file(self, path: str) -> str:
+        """The address on disk of the one file that `/api/PATH/page.html` gives."""
+        with urllib.request.urlopen(f"{self.url}/api/{path}/page.html") as answer:
+            file = self.files / f"{path.replace('/', '-')}.html"
+            file.write_bytes(answer.read())
+        return file.as_uri()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A `Site` with an empty history."""
+    store = Store.open(None)
+    app, context = FastAPI(), Context(RemoteEngine("ws://127.0.0.1:9"), store, Hub())
+    for routes in (share, replay):
+        app.include_router(routes.router(context))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
+    listener = up.bind("127.0.0.1", 7990)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    yield Site(f"http://127.0.0.1:{listener.getsockname()[1]}", store, tmp_path_factory.mktemp("files"))
+    server.should_exit = True
+    thread.join()
+    store.close()
+
+
+@pytest.fixture(scope="module")
+def keep_run(site: Site) -> Callable[[Record], Record]:
+    """Writes a run to the site's history, on an image of its own size."""
+    image = Image.linear_gradient("L").convert("RGB").resize((640, 480))
+    written = io.BytesIO()
+    image.save(written, "PNG")
+    data = written.getvalue()
+    picture = site.store.put_image(StoredImage(hashlib.sha256(data).hexdigest(), "image/png", 640, 480, data))
+
+    def keep(record: Record) -> Record:
+        kept = replace(record, picture=picture)
+        site.store.begin(kept)
+        site.store.flush()
+        return kept
+
+    return keep
+
+
+@pytest.fixture
+def open_shared(chromium: Browser) -> Iterator[Callable[..., Page]]:
+    """Opens a shared page or a file. Afterwards the console must be empty, no dialog may have opened and no
+    other host been asked, unless it is not `watched`. `clock`: time stands still until a test moves it."""
+    pages: list[Page] = []
+    trouble: list[str] = []
+
+    def open_it(url: str, clock: bool = False, watched: bool = True, **options: object) -> Page:
+        options = {"viewport": {"width": 1280, "height": 800}, "color_scheme": "light", **options}
+        page = chromium.new_context(**options).new_page()
+        pages.append(page)
+        if clock:
+            page.clock.install(time=0)
+            page.clock.pause_at(1000)
+        if watched:
+            here = url if url.startswith("file:") else url.partition("/s/")[0]
+            page.on("console", lambda message: trouble.append(f"{message.type}: {message.text}"))
+            page.on("pageerror", lambda error: trouble.append(str(error)))
+            page.on("dialog", lambda dialog: trouble.append(dialog.message))
+            page.on("request", lambda request: _is_local(here, request.url) or trouble.append(request.url))
+        page.goto(url)
+        if options.get("java_script_enabled", True) and page.locator(".shared-columns").count():
+            expect(page.locator(".replay-time")).not_to_be_empty()
+        return page
+
+    yield open_it
+    for page in pages:
+        page.context.close()
+    assert trouble == []
+
+
+@pytest.fixture
+def accessible() -> Callable[[Page], None]:
+    """Lets axe-core look at the page as it is: nothing serious, and nothing critical."""
+
+    def look(page: Page) -> None:
+        found = Axe().run(page)["violations"]
+        grave = [row for row in found if row["impact"] in ("serious", "critical")]
+        told = [(row["id"], [node["html"][:160] for node in row["nodes"]]) for row in grave]
+        assert told == []
+
+    return look

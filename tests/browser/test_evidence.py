@@ -25,7 +25,7 @@ def run(page: Page) -> None:
 def with_sprite_3(page: Page) -> None:
     page.click("#ds-model")
     page.click("[data-model=sprite-3]")
-    expect(page.locator("[data-tab=segment]")).to_be_visible()
+    expect(page.locator("main[data-view=playground] [data-tab=segment]")).to_be_visible()
 
 
 def test_an_outline_grows_and_covers_the_object(open_page, outline_of, shoot):
@@ -43,7 +43,9 @@ def test_an_outline_grows_and_covers_the_object(open_page, outline_of, shoot):
         assert not outline.covers(*place), place
     fill = page.locator(".mask-fill")
     expect(fill).to_have_css("fill-opacity", "0.35")
+    page.click("[aria-controls=ds-display]")
     page.fill("#ds-opacity", "80")
+    page.keyboard.press("Escape")
     expect(fill).to_have_css("fill-opacity", "0.8")
     page.hover(".entry >> nth=0")
     expect(page.locator(".mark.mask")).to_have_class("mark mask lit")
@@ -66,7 +68,7 @@ def test_uncertainty_is_shown_or_not(open_page, shoot, skill, count):
     page.click("[data-act=spread]")
     expect(spreads.first).to_be_hidden()
     expect(page.locator(".marks .mark").first).to_be_visible()
-    page.reload()
+    page.goto(page.url.partition("?")[0])
     expect(page.locator(".engine")).to_have_attribute("data-engine", "ready")
     start(page, skill, "dog")
     run(page)

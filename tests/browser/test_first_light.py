@@ -112,7 +112,7 @@ def test_every_skill_of_both_models(open_page, shoot, model, skill):
     page = open_page()
     choose(page, model)
     if skill == "segment" and model == "sprite-2":
-        expect(page.locator("[data-tab=segment]")).to_be_hidden()
+        expect(page.locator("main[data-view=playground] [data-tab=segment]")).to_be_hidden()
         return
     meadow(page, skill)
     if skill in ("point", "detect", "segment"):

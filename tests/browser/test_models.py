@@ -15,7 +15,7 @@ def name(page: Page, said: str) -> None:
 def test_choosing_a_model_loads_it_and_offers_its_skills(open_page, shoot):
     page = open_page()
     name(page, "Sprite 2")
-    expect(page.locator("[data-tab=segment]")).to_be_hidden()
+    expect(page.locator("main[data-view=playground] [data-tab=segment]")).to_be_hidden()
     expect(page.locator("#ds-variant")).to_be_hidden()
     page.click("#ds-model")
     option = page.locator("[data-model=sprite-3]")
@@ -30,7 +30,7 @@ def test_choosing_a_model_loads_it_and_offers_its_skills(open_page, shoot):
     option.click()
     name(page, "Sprite 3")
     expect(page.locator("#ds-models")).to_be_hidden()
-    expect(page.locator("[data-tab=segment]")).to_be_visible()
+    expect(page.locator("main[data-view=playground] [data-tab=segment]")).to_be_visible()
     expect(page.locator(".model-progress")).to_be_hidden()  # it is loaded
     seen = page.evaluate("window.seen")
     assert max(seen) > 0
@@ -42,7 +42,7 @@ def test_choosing_a_model_loads_it_and_offers_its_skills(open_page, shoot):
     page.click("[data-tab=segment]")
     page.reload()  # the choice is remembered
     name(page, "Sprite 3")
-    expect(page.locator("[data-tab=segment]")).to_be_visible()
+    expect(page.locator("main[data-view=playground] [data-tab=segment]")).to_be_visible()
     page.select_option("#ds-variant", "dogs@20")
     page.click(".card >> nth=0")
     expect(page.locator(".plate img")).to_be_visible()
@@ -57,8 +57,10 @@ def test_choosing_a_model_loads_it_and_offers_its_skills(open_page, shoot):
     page.click("[data-tab=segment]")
     page.click("#ds-model")
     page.click("[data-model=sprite-2]")
-    expect(page.locator("[data-tab=segment]")).to_be_hidden()
-    expect(page.locator("[data-tab=query]")).to_have_attribute("aria-selected", "true")
+    expect(page.locator("main[data-view=playground] [data-tab=segment]")).to_be_hidden()
+    expect(page.locator("main[data-view=playground] [data-tab=query]")).to_have_attribute(
+        "aria-selected", "true"
+    )
     expect(page.locator("#ds-variant")).to_be_hidden()
 
 

@@ -39,8 +39,8 @@ def opacity_of(page: Page, selector: str, value: str) -> None:
 
 def test_example_scene_to_grounded_answer_with_the_mouse(open_page, shoot):
     page = open_page()
-    expect(page.locator(".welcome")).to_be_visible()
-    expect(page.locator(".card")).to_have_count(3)
+    expect(page.locator("main[data-view=playground] .welcome")).to_be_visible()
+    expect(page.locator("main[data-view=playground] .card")).to_have_count(3)
     shoot(page, "empty-light")
     start(page)
     expect(page.locator(".prose .ground[data-ground=g0]")).to_be_visible()  # streams while it runs
@@ -121,13 +121,13 @@ def test_boxes_light_up_from_the_list_and_back(open_page, shoot):
 def test_skills_change_the_form(open_page):
     page = open_page()
     expect(page.locator("[data-prompt=query]")).to_be_visible()
-    expect(page.locator("[data-only=query].switch")).to_be_visible()
+    expect(page.locator("main[data-view=playground] [data-only=query].switch")).to_be_visible()
     page.click("[data-tab=caption]")
-    expect(page.locator(".lengths[data-only=caption]")).to_be_visible()
+    expect(page.locator("main[data-view=playground] .lengths[data-only=caption]")).to_be_visible()
     expect(page.locator(".prompt:visible")).to_have_count(0)
     page.click("[data-tab=point]")
     expect(page.locator("[data-prompt=point]")).to_be_visible()
-    expect(page.locator("[data-only=query].switch")).to_be_hidden()
+    expect(page.locator("main[data-view=playground] [data-only=query].switch")).to_be_hidden()
     page.click("[data-act=settings]")
     expect(page.locator("#ds-max_objects")).to_be_visible()
     expect(page.locator("#ds-max_tokens")).to_be_hidden()
@@ -221,14 +221,14 @@ def test_everything_by_keyboard(open_page, shoot):
     page.keyboard.press("0")
     expect(page.locator(".zoom")).to_have_text("100%")
     page.keyboard.press("?")
-    expect(page.locator(".sheet")).to_be_visible()
+    expect(page.locator("#ds-sheet")).to_be_visible()
     shoot(page, "shortcuts-light")
     page.keyboard.press("Escape")
-    expect(page.locator(".sheet")).to_be_hidden()
+    expect(page.locator("#ds-sheet")).to_be_hidden()
     page.focus("[data-tab=query]")
     page.keyboard.press("ArrowRight")
-    expect(page.locator("[data-tab=caption]")).to_be_focused()
-    expect(page.locator(".lengths[data-only=caption]")).to_be_visible()
+    expect(page.locator("main[data-view=playground] [data-tab=caption]")).to_be_focused()
+    expect(page.locator("main[data-view=playground] .lengths[data-only=caption]")).to_be_visible()
 
 
 def test_bad_input_is_named_beside_the_field(open_page, shoot):
@@ -238,7 +238,7 @@ def test_bad_input_is_named_beside_the_field(open_page, shoot):
     text = {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"no picture"}
     page.set_input_files("#ds-file", text)
     expect(page.locator("#ds-image-error")).to_contain_text("not an image")
-    expect(page.locator(".welcome")).to_be_visible()
+    expect(page.locator("main[data-view=playground] .welcome")).to_be_visible()
     start(page, "")
     expect(page.locator("#ds-prompt-error")).to_have_text("Ask a question about the image.")
     expect(page.locator("[data-prompt=query]")).to_be_focused()
@@ -270,7 +270,7 @@ def test_paste_and_drop_bring_an_image(open_page):
     page.evaluate(carry, ["pasted.png", "paste"])
     expect(page.locator(".plate img")).to_have_attribute("alt", "pasted.png")
     page.evaluate(carry, ["dropped.png", "dragover"])
-    expect(page.locator(".veil")).to_have_css("opacity", "1")
+    expect(page.locator("main[data-view=playground] .veil")).to_have_css("opacity", "1")
     page.evaluate(carry, ["dropped.png", "drop"])
     expect(page.locator(".plate img")).to_have_attribute("alt", "dropped.png")
     page.fill("[data-prompt=query]", "How many?")

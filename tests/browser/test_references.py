@@ -24,7 +24,7 @@ class Image:
             self.runs.append(message["run"])
 
     def open(self, skill: str = "query") -> Image:
-        self.page.reload()  # so that its socket is heard from the start
+        self.page.goto(self.page.url.partition("?")[0])  # so that its socket is heard from the start
         expect(self.page.locator(".engine")).to_have_attribute("data-engine", "ready")
         self.page.click(".card >> nth=0")
         expect(self.page.locator(".plate img")).to_be_visible()

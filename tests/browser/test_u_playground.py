@@ -1,0 +1,470 @@
+"""What people expect of the playground, feature by feature, by mouse and keyboard.
+
+The number in a name is the feature's row in the table of `tests/browser/README.md`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.browser
+
+HERE = "main[data-view=playground]"
+PICTURES = "https://pictures.example/"
+
+
+def opened(page: Page, skill: str = "query", prompt: str | None = None) -> Page:
+    """The first example scene, and a skill with its prompt."""
+    page.click(".card >> nth=0")
+    expect(page.locator(".plate img")).to_be_visible()
+    page.click(f"[data-tab={skill}]")
+    if prompt is not None:
+        page.fill(f"[data-prompt={skill}]", prompt)
+    return page
+
+
+def ended(page: Page, state: str = "done") -> None:
+    expect(page.locator("#dreamscope")).to_have_attribute("data-run", state)
+
+
+def run(page: Page) -> Page:
+    page.click("[data-act=run]")
+    ended(page)
+    expect(page.locator(".replay")).to_be_visible()
+    return page
+
+
+def origin(page: Page) -> str:
+    return str(page.evaluate("location.origin"))
+
+
+def add_objects(page: Page, *names: str) -> None:
+    """Typed with commas, as people do."""
+    page.click("[data-prompt]:visible")
+    page.keyboard.press("Control+A")
+    page.keyboard.type(", ".join(names))
+
+
+# ------------------------------------------------------------------------------------------------- input
+
+
+def test_u01_an_image_by_its_address(open_page, shoot):
+    page = open_page(elsewhere=(PICTURES,), said="pictures.example|Failed to load")
+    scene = page.request.get(page.locator(".card img >> nth=0").evaluate("e => e.src")).body()
+    allowed = {"Access-Control-Allow-Origin": "*"}
+    page.route(
+        f"{PICTURES}dogs.png",
+        lambda route: route.fulfill(body=scene, content_type="image/png", headers=allowed),
+    )
+    page.route(
+        f"{PICTURES}page", lambda route: route.fulfill(body="<p>", content_type="text/html", headers=allowed)
+    )
+    page.route(f"{PICTURES}closed.png", lambda route: route.abort("failed"))
+    page.click("[data-act=link]")
+    expect(page.locator("#ds-link-url")).to_be_focused()
+    error = page.locator("#ds-link-error")
+    for typed, answer in (
+        ("dogs.png", "Give the address of an image"),
+        ("file:///etc/passwd", "Give the address of an image"),
+        (f"{PICTURES}closed.png", "its site does not allow"),
+        (f"{PICTURES}page", "is not an image: text/html"),
+    ):
+        page.fill("#ds-link-url", typed)
+        page.keyboard.press("Enter")
+        expect(error).to_contain_text(answer)
+    shoot(page, "u01-address-light")
+    page.fill("#ds-link-url", f"{PICTURES}dogs.png")
+    expect(error).to_be_empty()
+    page.keyboard.press("Enter")
+    expect(page.locator(".plate img")).to_have_attribute("alt", "dogs.png")
+    expect(page.locator("#ds-link")).to_be_hidden()
+    page.fill("[data-prompt=query]", "How many?")
+    run(page)
+
+
+def test_u03_a_still_from_a_camera(camera_page, shoot):
+    page = camera_page
+    page.click("[data-act=camera]")
+    still = page.locator("[data-act=still]")
+    expect(still).to_be_enabled()
+    expect(page.locator(".camera-list option")).not_to_have_count(0)
+    shoot(page, "u03-camera-light")
+    still.click()
+    expect(page.locator(".plate img")).to_have_attribute("alt", "Picture from the camera")
+    assert page.evaluate("document.querySelector('.camera video').srcObject") is None
+    page.click("[data-act=camera]")
+    expect(still).to_be_enabled()
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.querySelector('.camera video').srcObject") is None
+
+
+def test_u08_several_objects_at_once(open_page, shoot):
+    page = opened(open_page(), "detect")
+    add_objects(page, "dog", "cat", "dog,")
+    expect(page.locator("#ds-prompt-error")).to_have_text("dog is named already.")
+    expect(page.locator(".chip")).to_have_count(2)
+    page.keyboard.type("bird")
+    page.click(".chip[data-name=cat] .chip-name")  # off
+    run(page)
+    expect(page.locator(".part .part-name")).to_have_text(["dog", "bird"])
+    expect(page.locator(".part .part-answer")).to_have_text(["3 boxes", "3 boxes"])
+    expect(page.locator("[data-slot=status]")).to_have_text("2 of 2 done")
+    expect(page.locator(".marks [data-part] .mark")).to_have_count(6)
+    colours = page.locator(".part .label-dot").evaluate_all(
+        "all => all.map(e => getComputedStyle(e).backgroundColor)"
+    )
+    assert len(set(colours)) == 2
+    assert (
+        page.locator(".chip[data-name=dog] .label-dot").evaluate("e => getComputedStyle(e).backgroundColor")
+        == (colours[0])
+    )
+    page.hover(".part[data-part='1'] .entry >> nth=0")
+    expect(page.locator(".mark.lit")).to_have_attribute("data-ground", "1.b0")
+    shoot(page, "u08-objects-light")
+    page.click("[data-prompt=detect]")
+    page.keyboard.press("Home")
+    page.keyboard.press("Backspace")  # the last chip goes back into the field
+    expect(page.locator("[data-prompt=detect]")).to_have_value("cat, bird")
+    page.click(".chip[data-name=dog] .chip-remove")
+    expect(page.locator(".chip")).to_have_count(0)
+
+
+def test_u22_one_object_that_fails_spares_the_rest(open_page, shoot):
+    page = opened(open_page(), "point")
+    add_objects(page, "dog", "invalid", "star")
+    page.keyboard.press("Enter")
+    ended(page, "failed")
+    expect(page.locator(".part [data-state]")).to_have_count(3)
+    states = page.locator(".part [data-state]").evaluate_all("all => all.map(e => e.dataset.state)")
+    assert states == ["done", "failed", "done"]
+    expect(page.locator(".marks .mark")).to_have_count(6)
+    shoot(page, "u22-one-fails-light")
+
+
+# ----------------------------------------------------------------------------------------------- running
+
+
+def test_u20_again_and_edited(open_page):
+    page = opened(open_page(), "query", "How many dogs?")
+    page.click("[data-act=settings]")
+    page.fill("#ds-temperature", "0.7")
+    run(page)
+    first = page.url
+    page.fill("[data-prompt=query]", "something else")
+    page.fill("#ds-temperature", "")
+    page.click("[data-act=repeat]")
+    page.wait_for_function("url => location.href !== url", arg=first)
+    ended(page)
+    expect(page.locator("[data-slot=asked]")).to_have_text("How many dogs?")
+    runs = page.request.get(origin(page) + "/api/runs?limit=2").json()["runs"]
+    asks = [page.request.get(origin(page) + f"/api/runs/{one['id']}").json()["ask"] for one in runs]
+    assert asks[0] == asks[1]
+    assert asks[0]["settings"]["temperature"] == 0.7
+    assert "seed" in asks[0]["settings"]
+    page.keyboard.press("Escape")
+    page.locator(".brand").click()
+    page.keyboard.press("e")
+    expect(page.locator("[data-prompt=query]")).to_be_focused()
+    expect(page.locator("[data-prompt=query]")).to_have_value("How many dogs?")
+    expect(page.locator("#ds-temperature")).to_have_value("0.7")
+    page.keyboard.type("Which dogs?")
+    page.keyboard.press("Enter")
+    expect(page.locator("[data-slot=asked]")).to_have_text("Which dogs?")
+
+
+# ----------------------------------------------------------------------------------------------- overlay
+
+
+def test_u27_colours_of_labels_are_kept_and_can_be_changed(open_page, shoot):
+    page = run(opened(open_page(), "detect", "dog"))
+    mark = page.locator(
+        ".mark[data-ground=b0] [stroke-width='2'], .mark[data-ground=b0] [stroke-width='2.0']"
+    ).first
+    own = mark.evaluate("e => getComputedStyle(e).stroke")
+    page.fill(".label-colour", "#00ff00")
+    expect(mark).to_have_css("stroke", "rgb(0, 255, 0)")
+    expect(page.locator(".entry .entry-number >> nth=0")).to_have_css("background-color", "rgb(0, 255, 0)")
+    shoot(page, "u27-colour-light")
+    page.reload()
+    expect(mark).to_have_css("stroke", "rgb(0, 255, 0)")
+    expect(page.locator(".label-colour")).to_have_value("#00ff00")
+    page.click(".label-reset")
+    expect(mark).to_have_css("stroke", own)
+    run(page)
+    expect(mark).to_have_css("stroke", own)
+
+
+def test_u28_lines_and_labels_have_a_size(open_page):
+    page = run(opened(open_page(), "detect", "dog"))
+    line = page.locator(".mark[data-ground=b0] [vector-effect]").nth(2)
+    tag = page.locator(".mark[data-ground=b0] .tag")
+    before = tag.bounding_box()["height"]
+    page.click("[aria-controls=ds-display]")
+    page.fill("#ds-line", "200")
+    page.fill("#ds-label", "200")
+    expect(line).to_have_css("stroke-width", "4px")
+    assert tag.bounding_box()["height"] == pytest.approx(2 * before, rel=0.05)
+    page.keyboard.press("Escape")
+    expect(page.locator("#ds-display")).to_be_hidden()
+    expect(page.locator("[aria-controls=ds-display]")).to_be_focused()
+    page.reload()
+    expect(line).to_have_css("stroke-width", "4px")
+
+
+def test_u29_labels_are_shown_or_hidden(open_page, shoot):
+    page = opened(open_page(), "point")
+    add_objects(page, "dog", "cat")
+    run(page)
+    chips = page.locator(".label-chip")
+    expect(chips).to_have_count(2)
+    page.click(".label-chip[data-name=dog] .label-toggle")
+    expect(page.locator(".mark[data-label=dog] >> nth=0")).to_be_hidden()
+    expect(page.locator(".mark[data-label=cat] >> nth=0")).to_be_visible()
+    shoot(page, "u29-hidden-light")
+    page.locator(".brand").click()
+    page.keyboard.press("1")  # of those that can be seen
+    expect(page.locator(".mark.lit")).to_have_attribute("data-label", "cat")
+    page.click(".label-chip[data-name=dog] .label-toggle")
+    expect(page.locator(".mark[data-label=dog] >> nth=0")).to_be_visible()
+
+
+def test_u29_the_words_of_a_reasoning_are_labels(open_page):
+    page = run(opened(open_page()))
+    expect(page.locator(".label-chip .label-name")).to_have_text(["dog", "one"])
+    page.click(".label-chip[data-name=dog] .label-toggle")
+    expect(page.locator(".mark[data-ground=g0]")).to_be_hidden()
+    expect(page.locator(".mark[data-ground=g1]")).to_be_hidden()
+    expect(page.locator(".mark[data-ground=g2]")).to_be_visible()
+
+
+def test_u32_zoom_pan_fit_and_coordinates(open_page):
+    page = run(opened(open_page()))
+    plate = page.locator(".plate")
+    box = plate.bounding_box()
+    page.mouse.move(box["x"] + 0.25 * box["width"], box["y"] + 0.5 * box["height"])
+    expect(page.locator(".coords")).to_contain_text(re.compile(r"x 0\.2[45]\d  y 0\.(49|50)\d"))
+    page.mouse.wheel(0, -300)
+    expect(page.locator(".zoom")).not_to_have_text("100%")
+    page.keyboard.press("0")
+    expect(page.locator(".zoom")).to_have_text("100%")
+
+
+def test_u35_original_against_marks(open_page, shoot):
+    page = run(opened(open_page(), "detect", "dog"))
+    page.locator(".brand").click()
+    page.keyboard.press("w")
+    slider = page.locator(".wipe-range")
+    expect(slider).to_be_focused()
+    for _ in range(50):
+        page.keyboard.press("ArrowLeft")
+    assert page.evaluate("getComputedStyle(document.querySelector('.marks')).clipPath").startswith("inset(")
+    shoot(page, "u35-wipe-light")
+    page.click("[data-act=wipe]")
+    expect(page.locator(".wipe")).to_be_hidden()
+
+
+# ----------------------------------------------------------------------------------------------- inspect
+
+
+def test_u36_the_audit_runs_by_itself_and_lights_its_evidence(open_page, shoot):
+    page = run(opened(open_page()))
+    verdict = page.locator(".verdict-line")
+    expect(verdict.first).to_contain_text("3")
+    page.click("[data-inspect=audit]")
+    evidence = page.locator("#ds-inspect .evidence[data-ground=g1]").first
+    page.locator("#ds-inspect details").evaluate_all("all => all.forEach(e => e.open = true)")
+    evidence.hover()
+    expect(page.locator(".mark[data-ground=g0]")).to_have_css("opacity", "0.25")
+    expect(page.locator(".mark[data-ground=g1]")).to_have_css("opacity", "1")
+    shoot(page, "u36-audit-light")
+
+
+def test_u39_u40_u41_events_json_code_and_metrics(open_page, shoot):
+    page = open_page(permissions=["clipboard-read", "clipboard-write"])
+    run(opened(page))
+    panel = page.locator("#ds-inspect")
+    page.click("[data-inspect=events]")
+    expect(panel).to_contain_text("request.accepted")
+    shoot(page, "u39-events-light")
+    page.click("[data-inspect=json]")
+    expect(panel.locator("pre")).to_contain_text('"type": "request.done"')
+    page.click("[data-inspect=code]")
+    for language in ("python", "curl", "openai", "websocket"):
+        expect(panel).to_contain_text(re.compile(language, re.IGNORECASE))
+    shoot(page, "u41-code-light")
+    panel.locator("button").filter(has_text="Copy").first.click()
+    assert "How many dogs are there?" in page.evaluate("navigator.clipboard.readText()")
+    page.focus("[data-inspect=code]")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("[data-inspect=metrics]")).to_have_attribute("aria-selected", "true")
+    expect(panel).to_contain_text("84")
+    page.click("[data-inspect=metrics]")
+    expect(panel).to_be_hidden()
+
+
+def test_u37_u38_u42_u43_numbers_copy_and_collapse(open_page):
+    page = open_page(permissions=["clipboard-read", "clipboard-write"])
+    run(opened(page))
+    for text in ("ttft 84 ms", "112 tok/s", "61 tokens"):
+        expect(page.locator(".metrics")).to_contain_text(text)
+    page.click("[data-act=copy]")
+    expect(page.locator(".said")).to_have_text("Copied.")
+    assert page.evaluate("navigator.clipboard.readText()") == "Three."
+    page.click(".reasoning summary")
+    expect(page.locator(f"{HERE} .prose")).to_be_hidden()
+
+
+def test_u44_notes_rating_and_pin_are_kept(open_page, shoot):
+    page = run(opened(open_page()))
+    page.click("[data-act=rate-up]")
+    page.click("[data-act=pin]")
+    page.click("[data-inspect=notes]")
+    page.fill("#ds-run-title", "Three dogs")
+    page.fill("#ds-run-tags", "dogs, park, dogs")
+    page.fill("#ds-run-notes", "The one in the middle sits.")
+    page.press("#ds-run-notes", "Tab")
+    expect(page.locator("[data-slot=note-said]")).to_have_text("Saved.")
+    shoot(page, "u44-notes-light")
+    page.reload()
+    expect(page.locator("[data-act=rate-up]")).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("[data-act=pin]")).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("#ds-run-title")).to_have_value("Three dogs")
+    expect(page.locator("#ds-run-tags")).to_have_value("dogs, park")
+    expect(page.locator("#ds-run-notes")).to_have_value("The one in the middle sits.")
+
+
+# --------------------------------------------------------------------------------------- history, sharing
+
+
+def test_u53_u57_the_address_restores_everything(open_page, shoot):
+    page = opened(open_page(), "detect", "dog")
+    page.click("[data-act=settings]")
+    page.fill("#ds-max_objects", "20")
+    run(page)
+    marks = page.locator(".marks").inner_html()
+    page.reload()
+    expect(page.locator(".mark.box")).to_have_count(3)
+    expect(page.locator("[data-prompt=detect]")).to_have_value("dog")
+    expect(page.locator(f"{HERE} [data-tab=detect]")).to_have_attribute("aria-selected", "true")
+    expect(page.locator("#ds-max_objects")).to_have_value("20")
+    expect(page.locator("[data-slot=answer]")).to_have_text("3 boxes")
+    expect(page.locator("[data-slot=metrics]")).to_contain_text("61 tokens")
+    assert page.locator(".marks").inner_html() == marks.replace(" enter", "")
+    shoot(page, "u53-restored-light")
+    other = open_page(path=f"/?{page.url.partition('?')[2]}")  # another browser
+    expect(other.locator(".mark.box")).to_have_count(3)
+    other.click("[data-act=run]")
+    other.wait_for_function("url => location.href !== url", arg=page.url)
+    ended(other)
+    other.go_back()
+    expect(other.locator(".replay")).to_be_visible()
+    assert other.url == page.url
+
+
+def test_u57_a_run_that_is_gone_is_said_to_be(open_page):
+    page = open_page(path="/?skill=point&q=cat&run=nothing", said="404")
+    expect(page.locator(".toast.bad")).to_contain_text("not in the history any more")
+    expect(page.locator("[data-prompt=point]")).to_have_value("cat")
+
+
+def test_replay_plays_the_run_again(open_page, shoot):
+    page = run(opened(open_page()))
+    page.locator(".brand").click()
+    page.keyboard.press("r")
+    expect(page.locator(".marks .mark")).to_have_count(1)
+    shoot(page, "replay-light")
+    expect(page.locator(".marks .mark")).to_have_count(3)
+    expect(page.locator("[data-slot=answer]")).to_have_text("Three.")
+    page.locator(".replay-at").fill("0")
+    expect(page.locator(".marks .mark")).to_have_count(0)
+    page.locator(".replay-at").fill("500")
+    expect(page.locator(".marks .mark")).to_have_count(3)
+
+
+def test_u56_a_link_is_made_opened_and_revoked(open_page, shoot):
+    page = open_page(permissions=["clipboard-read", "clipboard-write"])
+    run(opened(page))
+    page.locator(".brand").click()
+    page.keyboard.press("s")
+    page.select_option("[name=expiry]", "604800")
+    page.click("#ds-share [type=submit]")
+    field = page.locator(".share-address")
+    expect(field).to_be_visible()
+    link = field.input_value()
+    expect(page.locator(".toast")).to_contain_text("copied")
+    assert page.evaluate("navigator.clipboard.readText()") == link
+    shoot(page, "u56-share-light")
+    assert page.request.get(link).status == 200
+    with page.expect_download() as download:
+        page.click("[data-slot=share-file]")
+    assert "Three." in Path(download.value.path()).read_text("utf-8")
+    page.click(".share-link [data-do=revoke]")
+    expect(page.locator(".share-none")).to_be_visible()
+    assert page.request.get(link).status == 410
+
+
+def test_u58_u59_u60_downloads(open_page, shoot):
+    page = run(opened(open_page(), "detect", "dog"))
+    page.click("[aria-controls=ds-downloads]")
+    shoot(page, "u58-downloads-light")
+    starts = {"annotated.png": b"\x89PNG", "annotated.svg": b"<svg", "coco.json": b"{", "places.csv": b""}
+    for name, start in starts.items():
+        if page.locator("#ds-downloads").is_hidden():
+            page.click("[aria-controls=ds-downloads]")
+        with page.expect_download() as download:
+            page.click(f"[data-download='{name}']")
+        data = Path(download.value.path()).read_bytes()
+        assert start in data[:400], name
+        if name == "coco.json":
+            assert len(json.loads(data)["annotations"]) == 3
+    with page.expect_download() as download:
+        page.click("[aria-controls=ds-downloads]")
+        page.click("[data-download='yolo.zip']")
+    assert zipfile.is_zipfile(download.value.path())
+
+
+# ------------------------------------------------------------------------------------------------- shell
+
+
+def test_u63_u70_privacy_says_what_is_kept_and_deletes_it(open_page, shoot):
+    page = run(opened(open_page()))
+    page.locator(".brand").click()
+    page.keyboard.press("?")
+    page.click("#ds-sheet [data-dialog=privacy]")
+    expect(page.locator("[data-slot=storage]")).to_contain_text("Kept now")
+    expect(page.locator("#ds-privacy")).to_contain_text("no telemetry")
+    shoot(page, "u70-privacy-light")
+    page.click("[data-act=delete-all]")
+    expect(page.locator("[data-act=keep]")).to_be_focused()
+    page.click("[data-act=delete-sure]")
+    expect(page.locator(".toast")).to_contain_text("Everything is deleted")
+    assert page.request.get(origin(page) + "/api/runs").json()["total"] == 0
+    assert page.evaluate("Object.keys(localStorage).filter(k => k.startsWith('dreamscope')).length") == 0
+
+
+def test_u65_choices_are_remembered(open_page):
+    page = opened(open_page(), "caption")
+    page.click(".lengths[data-only=caption] label >> nth=2")
+    page.goto(page.url.partition("?")[0])
+    expect(page.locator(f"{HERE} [data-tab=caption]")).to_have_attribute("aria-selected", "true")
+    expect(page.locator(f"{HERE} [name=length][value=long]")).to_be_checked()
+
+
+def test_the_views_are_places_to_come_back_to(open_page):
+    page = run(opened(open_page()))
+    here = page.url
+    page.click(".nav [data-go=history]")
+    expect(page.locator(".view[data-view=history]")).to_be_visible()
+    expect(page.locator(".view[data-view=playground]")).to_be_hidden()
+    assert "view=history" in page.url
+    page.go_back()
+    expect(page.locator("[data-slot=answer]")).to_have_text("Three.")
+    assert page.url == here
+    page.keyboard.press("g")
+    expect(page.locator(".view[data-view=compare]")).to_be_visible()
