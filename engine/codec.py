@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import sys
 import types
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -60,7 +61,7 @@ def _parse(kind: Any, value: Any, name: str | None) -> Any:
         return _expect(isinstance(value, dict), value, "an object", name)
     if kind is float:
         ok = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not (ok and abs(value) < float("inf")):
+        if not (ok and abs(value) <= sys.float_info.max):  # an integer can be larger than every float
             raise _mismatch(value, "a finite number", name)
         return float(value)
     if kind is int:

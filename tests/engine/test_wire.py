@@ -131,6 +131,7 @@ def test_what_json_does_not_know_is_never_sent(value):
         ('{"type": "image.put", "image_id": null, "image_url": "x"}', "missing_parameter", "image_id"),
         ('{"type": "image.put", "image_id": 7, "image_url": "x"}', "invalid_parameter", "image_id"),
         ('{"type": "hello", "protocol": "1"}', "invalid_parameter", "protocol"),
+        (f'{{"type": "gaze", "request_id": "a", "x": {10**400}, "y": 0}}', "invalid_parameter", "x"),
         ('{"type": "hello", "protocol": true}', "invalid_parameter", "protocol"),
         ('{"type": "hello", "protocol": 1.5}', "invalid_parameter", "protocol"),
         ('{"type": "point", "request_id": "a", "index": 0, "x": 1e999, "y": 0}', "invalid_parameter", "x"),
