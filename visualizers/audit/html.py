@@ -66,7 +66,7 @@ def summary(checks: Sequence[Check]) -> str:
     unknown = sum(check.verdict == "unknown" for check in checks)
     ran = "1 check" if len(checks) == 1 else f"{len(checks)} checks"
     told = [f"{look} {'wants' if look == 1 else 'want'} a look"] if look else []
-    told += [f"{unknown} cannot be said"] if unknown else []
+    told += [f"{unknown} not known"] if unknown else []
     return f"{ran}: {listed(told)}." if told else f"{ran}: nothing disagrees."
 
 
