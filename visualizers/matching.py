@@ -77,6 +77,26 @@ def match_points(
     return _matched(apart, 1 - apart / (2 * threshold), apart <= threshold)
 
 
+def match_targets(
+    places: Sequence[tuple[float, float]],
+    targets: Sequence[tuple[float, float]],
+    boxes: Sequence[Box | None],
+    size: tuple[int, int],
+    threshold: float = DISTANCE,
+) -> Matched:
+    """Pair places with targets that they hit: within the target's box, or without one at most `threshold`
+    from it. As many as possible are paired; of equals the closest. `targets` are points or middles of
+    `boxes`, and `value` is how far a place is from that.
+    """
+    apart = distances(places, targets, size)
+    x, y = np.array(places, dtype=np.float64).reshape(-1, 2).T[:, :, None]
+    around = _corners([box or Box(1.0, 1.0, 0.0, 0.0) for box in boxes])[None]
+    inside = (around[..., 0] <= x) & (x <= around[..., 2]) & (around[..., 1] <= y) & (y <= around[..., 3])
+    boxed = np.array([box is not None for box in boxes], dtype=np.bool_)
+    allowed = np.where(boxed, inside, apart <= threshold)
+    return _matched(apart, 1 - apart / (2 * max(*apart.shape, 1)), allowed)
+
+
 def box_overlaps(left: Sequence[Box], right: Sequence[Box]) -> Floats:
     """IoU of every box with every other, shape (left, right); two empty boxes give 0."""
     a, b = _corners(left)[:, None], _corners(right)[None, :]

@@ -11,6 +11,7 @@ from dreamscope.visualizers.geometry import VIEW_WIDTH
 from dreamscope.visualizers.palette import colour
 from dreamscope.visualizers.record import Record
 from dreamscope.visualizers.timeline import Timeline
+from dreamscope.visualizers.truth_html import Told, told
 
 GONE = "The image is not kept any more."
 
@@ -42,14 +43,15 @@ def article(one: Shown, played: Timeline, width: float, title: str) -> str:
     said unless it is the page's `title`.
     """
     record = one.record
-    slots = _slots(record, played)
+    slots, truth = _slots(record, played), told(record, width)
     asked = facts.question(record)
     question = f'<p class="shared-question">{escape(asked)}</p>' if asked != title else ""
     address = f' data-timeline="{escape(one.timeline)}"' if one.timeline else ""
     parts = " has-parts" if len(record.parts) > 1 else ""
     return (
         f'<article class="column{parts}" data-phase="image" data-run="{escape(record.state)}"{address}>'
-        f'{_plate(one, slots["marks"], played.view_box, width)}<div class="stream">{question}'
+        f"{_plate(one, slots['marks'], played.view_box, width, truth.layer if truth else '')}"
+        f'<div class="stream">{question}'
         '<p class="run-status"><i class="dot" aria-hidden="true"></i>'
         f'<span data-slot="status">{slots["status"]}</span></p>'
         f'<details class="reasoning" open{"" if slots["reasoning"] else " hidden"}>'
@@ -58,7 +60,7 @@ def article(one: Shown, played: Timeline, width: float, title: str) -> str:
         f'<div class="prose" data-slot="reasoning">{slots["reasoning"]}</div></details>'
         f'<div class="result"><h2 data-slot="title">{escape(one.heading)}</h2>'
         f'<div class="answer" data-slot="answer">{slots["answer"]}</div>'
-        f'<ul class="list" data-slot="list">{slots["list"]}</ul></div>'
+        f'<ul class="list" data-slot="list">{slots["list"]}</ul>{_truth(truth)}</div>'
         f'<div class="metrics" data-slot="metrics">{slots["metrics"]}</div>'
         f"{_facts(record)}</div></article>"
     )
@@ -89,7 +91,12 @@ def _part(part: Mapping[str, str], still: Mapping[str, str], nth: int) -> str:
     )
 
 
-def _plate(one: Shown, marks: str, view_box: str, width: float) -> str:
+def _truth(truth: Told | None) -> str:
+    """What people know to be in the image, and what the run made of it."""
+    return f'{truth.line}<ul class="list truth-list">{truth.entries}</ul>' if truth else ""
+
+
+def _plate(one: Shown, marks: str, view_box: str, width: float, truth: str) -> str:
     picture = one.record.picture
     if picture is None:
         return ""
@@ -98,10 +105,14 @@ def _plate(one: Shown, marks: str, view_box: str, width: float) -> str:
         name = escape(facts.picture_name(one.record))
         size = f'width="{picture.width}" height="{picture.height}"'
         image = f'<img src="{escape(one.source)}" alt="{name}" {size}>'
+    layer = truth and (
+        f'<svg class="truth-layer" viewBox="{view_box}" role="group" aria-label="Truth"'
+        f' style="--k:{VIEW_WIDTH / width:.3f}">{truth}</svg>'
+    )
     return (
         f'<figure class="plate" style="--ratio:{picture.width / picture.height:.4f}">{image}'
         f'<svg class="marks" data-slot="marks" data-spread="on" viewBox="{view_box}" role="group"'
-        f' aria-label="Marks on the image" style="--k:{VIEW_WIDTH / width:.3f}">{marks}</svg></figure>'
+        f' aria-label="Marks on the image" style="--k:{VIEW_WIDTH / width:.3f}">{marks}</svg>{layer}</figure>'
     )
 
 

@@ -12,6 +12,7 @@ from dreamscope.engine import wire
 from dreamscope.visualizers.asked import Asked
 from dreamscope.visualizers.palette import families_of
 from dreamscope.visualizers.progress import fold
+from dreamscope.visualizers.truth import Known
 
 STATES = ("queued", "running", "done", "stopped", "failed", "interrupted")
 """Of a part. `interrupted`: page server or engine ended in the middle; what had arrived is kept."""
@@ -80,7 +81,8 @@ class Record:
     """One run: one request, or one for each of several objects, on one image by one model.
 
     `created_at` is UTC in ISO 8601 with milliseconds; `model`, `revision` and `variant` (the adapter) are
-    what answered; `rating` is -1, 0 or 1; `comparison` and `column` say where it stands in a comparison.
+    what answered; `rating` is -1, 0 or 1; `comparison` and `column` say where it stands in a comparison;
+    `truth` is what people know to be in the image, if they have said so.
     """
 
     id: str
@@ -98,6 +100,7 @@ class Record:
     rating: int = 0
     comparison: str | None = None
     column: int = 0
+    truth: tuple[Known, ...] | None = None
 
     @property
     def prompt(self) -> str:

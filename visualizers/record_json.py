@@ -2,7 +2,7 @@
 
     {"format": "dreamscope.run", "version": 1, "id", "created_at", "skill", "model", "revision", "variant",
      "picture": {"hash", "width", "height", "media_type"} | absent, "title", "notes", "tags", "pinned",
-     "rating", "comparison" | absent, "column",
+     "rating", "comparison" | absent, "column", "truth": [{"at", "label"}] | absent,
      "parts": [{"create": {"type": "request.create", ...}, "state", "events": [{"type", "seq", "t", ...}]}]}
 
 `create` and `events` are wire messages as they crossed the socket.
@@ -19,6 +19,7 @@ from typing import Any
 from dreamscope.engine import wire
 from dreamscope.visualizers import foreign_json
 from dreamscope.visualizers.record import STATES, Part, Picture, Record
+from dreamscope.visualizers.truth import Known, TruthError, truth_of
 
 FORMAT = "dreamscope.run"
 VERSION = 1
@@ -96,6 +97,7 @@ def from_json(data: Any) -> Record:
         rating=_integer(top, "rating", -1, 1, 0),
         comparison=None if comparison is None else _matching(top, "comparison", _ID, "an id"),
         column=_integer(top, "column", 0, 63, 0),
+        truth=_truth(top.get("truth")),
     )
 
 
@@ -174,6 +176,13 @@ def _picture(given: Any) -> Picture | None:
         height=_integer(picture, "height", 1, 100_000),
         media_type=_matching(picture, "media_type", _MEDIA_TYPE, "a media type such as image/png"),
     )
+
+
+def _truth(given: Any) -> tuple[Known, ...] | None:
+    try:
+        return None if given is None else truth_of(given)
+    except TruthError as error:
+        raise RecordError(str(error)) from None
 
 
 def _tags(given: Any) -> tuple[str, ...]:

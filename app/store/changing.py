@@ -5,8 +5,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 
-from dreamscope.app.store.codec import clean, dumps
+from dreamscope.app.store.codec import clean, dumps, truth_column
 from dreamscope.app.store.kinds import COMPARISON_KINDS, StoreError, new_id, timestamp
+from dreamscope.visualizers.truth import Known
 
 UNDO_S = 600.0
 """How long a deleted run can be restored."""
@@ -66,6 +67,14 @@ def change(
         db.execute("DELETE FROM tags WHERE run_id = ?", (run_id,))
         db.executemany("INSERT INTO tags VALUES (?, ?)", [(run_id, tag) for tag in tidy_tags(tags)])
     return True
+
+
+def set_truth(db: sqlite3.Connection, run_id: str, truth: Sequence[Known] | None) -> bool:
+    """Keep what people know to be in the image of a run, or forget it; whether there is such a run."""
+    changed = db.execute(
+        "UPDATE runs SET truth = ? WHERE id = ? AND deleted_at IS NULL", (truth_column(truth), run_id)
+    )
+    return changed.rowcount > 0
 
 
 def delete(db: sqlite3.Connection, run_ids: Sequence[str]) -> str:

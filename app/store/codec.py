@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from dreamscope.engine import wire
 from dreamscope.visualizers.record import Record
+from dreamscope.visualizers.truth import Known, truth_of
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _COLUMNS_OF_EVENT = ("request_id", "seq", "t")
@@ -45,7 +47,18 @@ def run_row(record: Record) -> dict[str, Any]:
         "prompt": clean(record.prompt),
         "notes": clean(record.notes),
         "request": dumps(request),
+        "truth": truth_column(record.truth),
     }
+
+
+def truth_column(truth: Sequence[Known] | None) -> str | None:
+    """What people know to be in the image, as JSON; `None` if they have not said so."""
+    return None if truth is None else dumps(wire.to_json(tuple(truth)))
+
+
+def truth_of_column(column: str | None) -> tuple[Known, ...] | None:
+    """Inverse of `truth_column`."""
+    return None if column is None else truth_of(json.loads(column))
 
 
 def event_columns(event: wire.RequestEvent) -> tuple[int, float, str, str]:

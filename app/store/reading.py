@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+from dreamscope.app.store.codec import truth_of_column
 from dreamscope.app.store.connect import FILE
 from dreamscope.app.store.kinds import Comparison, Storage, StoredImage
 from dreamscope.app.store.recording import read_part
@@ -36,6 +37,7 @@ def record(db: sqlite3.Connection, run_id: str) -> Record | None:
         rating=run["rating"],
         comparison=run["comparison_id"],
         column=run["column_no"],
+        truth=truth_of_column(run["truth"]),
     )
 
 

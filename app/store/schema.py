@@ -129,7 +129,11 @@ def _sharing(db: Database) -> None:
     db.executescript(_SHARING)
 
 
-STEPS: tuple[Callable[[Database], None], ...] = (_runs, _search, _sharing)
+def _truth(db: Database) -> None:
+    db.execute("ALTER TABLE runs ADD COLUMN truth TEXT")
+
+
+STEPS: tuple[Callable[[Database], None], ...] = (_runs, _search, _sharing, _truth)
 
 
 def migrate(connection: sqlite3.Connection, steps: tuple[Callable[[Database], None], ...] = STEPS) -> None:

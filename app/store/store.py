@@ -37,6 +37,7 @@ from dreamscope.app.store.thumbs import thumbnail
 from dreamscope.app.store.writer import Writer
 from dreamscope.engine import wire
 from dreamscope.visualizers.record import STATES, Picture, Record
+from dreamscope.visualizers.truth import Known
 
 DEFAULT_LIMIT = 5000
 _TEMPORARY = "dreamscope-history-"
@@ -169,6 +170,10 @@ class Store:
                 rating=rating,
             )
         )
+
+    def set_truth(self, run_id: str, truth: Sequence[Known] | None) -> bool:
+        """Keep what people know to be in a run's image, `None` to forget it; whether there is such a run."""
+        return self._writer.call(partial(changing.set_truth, run_id=run_id, truth=truth))
 
     def delete(self, run_ids: Iterable[str]) -> str:
         """Hide runs and drop them ten minutes later; the token for `restore`, empty if none was there."""

@@ -14,6 +14,7 @@ from dreamscope.visualizers.record import Record
 
 def png(record: Record, image: bytes) -> bytes:
     """The marks of every part burnt into the image."""
+    picture_of(record)
     with Image.open(io.BytesIO(image)) as opened:
         drawn = opened.convert("RGBA") if "A" in opened.getbands() else opened.convert("RGB")
     for part, asked in zip(record.parts, record.asked, strict=True):

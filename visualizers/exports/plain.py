@@ -10,6 +10,7 @@ from typing import Any
 
 from dreamscope.engine import wire
 from dreamscope.visualizers.exports.things import Thing, picture_of, things_of
+from dreamscope.visualizers.hits import hits_of
 from dreamscope.visualizers.record import Part, Picture, Record
 
 COLUMNS = (
@@ -31,6 +32,7 @@ def result_json(record: Record, image: bytes = b"") -> bytes:
         "prompt": record.prompt,
         "image": wire.to_json(record.picture) if record.picture else None,
         "parts": [_part(part) for part in record.parts],
+        "truth": found.to_json() if (found := hits_of(record)) else None,
     }
     return (json.dumps(known, indent=2) + "\n").encode()
 
