@@ -7,8 +7,8 @@ page of Dreamscope and a Gradio page (`ui_gradio.py`) show them, one after the o
   HTML, box        a Gradio generator that yields after every token, into an HTML component or a Textbox
   coalesced        a Gradio generator that yields at most 30 times a second, into a Textbox
 
-Paced, 500 tokens a second are handed out, and the age of every token is taken when an animation frame first
-finds it on the page. Unpaced, they come as fast as they are taken, and the time until the last one is on the
+Paced, 500 tokens a second are handed out, and the age of every token is taken right after the first animation
+frame that shows it. Unpaced, they come as fast as they are taken, and the time until the last one is on the
 page counts. A token is late if it is older than 100 ms, dropped if it never shows. Server CPU is that of the
 process which serves the page. Dreamscope asks for probabilities, wraps every token in an element and writes
 every event to its history; the Gradio pages do none of that.
@@ -41,7 +41,7 @@ PATIENCE_MS = 240_000
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 VARIANTS = ("websocket", "HTML", "box", "coalesced")
 
-# Notes in every animation frame how many tokens the page shows, until all do or nothing has come for long.
+# Notes after every animation frame how many tokens the page shows, until all do or nothing has come for long.
 WATCH = """([selector, width, count, quiet]) => {
     const shown = () => {
         const all = [...document.querySelectorAll(selector)];
@@ -50,14 +50,17 @@ WATCH = """([selector, width, count, quiet]) => {
     window.watched = new Promise((resolve) => {
         const seen = [];
         let last = Date.now();
+        const drawn = new MessageChannel();  // its messages come after the frame in which they were sent
+        const next = () => requestAnimationFrame(() => drawn.port2.postMessage(null));
         const look = () => {
             const now = Date.now(), known = Math.ceil(shown() / width - 0.3);
             if (known > seen.length) last = now;
             while (seen.length < Math.min(known, count)) seen.push(now);
             if (seen.length === count || now - last > quiet) resolve(seen);
-            else requestAnimationFrame(look);
+            else next();
         };
-        requestAnimationFrame(look);
+        drawn.port1.onmessage = look;
+        next();
     });
 }"""
 TEXT = """(selector) => [...document.querySelectorAll(selector)]
