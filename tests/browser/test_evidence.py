@@ -169,3 +169,23 @@ def test_a_preset_fills_the_form(open_page, shoot):
     sent = json.loads(page.locator("pre.raw").inner_text())
     assert sent["response_format"] == {"type": "json_object"}
     assert "preset" not in sent
+
+
+NOTE_OPEN_WORDS = """() => {
+    window.looks = [];
+    const note = (node) => {
+        if (node.matches?.('.ground.open')) window.looks.push(getComputedStyle(node).display);
+    };
+    const seen = new MutationObserver((all) => all.forEach(({addedNodes}) => addedNodes.forEach(note)));
+    seen.observe(document.querySelector('[data-slot=reasoning]'), {childList: true, subtree: true});
+}"""
+
+
+def test_a_grounded_word_stays_in_its_line_while_it_is_written(open_page):
+    page = open_page()
+    start(page, "query", "How many dogs?")
+    page.evaluate(NOTE_OPEN_WORDS)
+    run(page)
+    looks = page.evaluate("window.looks")
+    assert looks
+    assert set(looks) == {"inline"}
