@@ -241,7 +241,7 @@ def test_a_run_in_the_playground(trap, visit, shoot, run, size) -> None:
     expect(main).to_have_attribute("data-run", re.compile("done|failed|stopped"))
     expect(main.locator(".asked")).to_be_visible()
     unharmed(page)
-    for tab in page.locator("[data-inspect]").all() if run in ("words", "objects") else []:
+    for tab in page.locator("[data-inspect]:visible").all() if run in ("words", "objects") else []:
         tab.click()
         expect(page.locator(".inspect-panel[aria-busy=true]")).to_have_count(0)
         unharmed(page)
