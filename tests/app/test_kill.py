@@ -1,6 +1,6 @@
 """`kill -9` of the web process and of the engine at random moments of streamed runs: none is lost or torn.
 
-By default that happens to 30 runs; `DREAMSCOPE_KILLED_RUNS=200 pytest tests/app/test_kill.py` says how many.
+By default that happens to 10 runs; `DREAMSCOPE_KILLED_RUNS=200 pytest tests/app/test_kill.py` says how many.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dreamscope.engine import wire
 
 SERVER = Path(__file__).parent / "history_server.py"
 RUNS_PER_ROUND = 5
-ROUNDS = max(int(os.environ.get("DREAMSCOPE_KILLED_RUNS", "30")) // (2 * RUNS_PER_ROUND), 1)
+ROUNDS = max(int(os.environ.get("DREAMSCOPE_KILLED_RUNS", "10")) // (2 * RUNS_PER_ROUND), 1)
 LONGEST_S = 0.5  # about what a round takes if nobody is killed
 OVER = {"done", "stopped", "failed", "interrupted"}
 ENDS = {wire.RequestDone: "done", wire.RequestCancelled: "stopped", wire.RequestFailed: "failed"}
