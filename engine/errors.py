@@ -230,6 +230,13 @@ class ShuttingDown(DreamscopeError):
     retryable = True
 
 
+class EngineDead(DreamscopeError):
+    """The device is gone, and every request with it; the engine has to be started anew."""
+
+    code = "engine_dead"
+    status = 503
+
+
 class RequestTimeout(DreamscopeError):
     """The request ran into its deadline."""
 
