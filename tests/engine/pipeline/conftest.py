@@ -17,7 +17,9 @@ from dreamscope.engine.runtime.scheduler import Scheduler
 from dreamscope.engine.runtime.sequence import Sequence, Update
 from dreamscope.engine.runtime.simulation import SCRIPTS, ScriptedSkill, SimulatedHost, sequential
 
-IMAGE = 6
+LIMITS = Limits(max_batch=4, rows=6, max_seq=64, vocab=32, n_pages=200, masks=3)
+MACHINE = HistoryMachine(stop=0.1)
+FREE_OF_COST = Costs()
 
 
 @dataclass
@@ -42,9 +44,9 @@ class Ticket:
 class World:
     """An engine, its device, and everything it has delivered."""
 
-    limits: Limits = Limits(max_batch=4, rows=6, max_seq=64, vocab=32, n_pages=200, masks=3)
-    machine: HistoryMachine = HistoryMachine(stop=0.1)
-    costs: Costs = Costs()
+    limits: Limits = LIMITS
+    machine: HistoryMachine = MACHINE
+    costs: Costs = FREE_OF_COST
     depth: Any = None
     faults: dict[int, Any] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)

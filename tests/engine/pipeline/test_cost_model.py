@@ -1,0 +1,99 @@
+"""The formulas, the worked examples behind them, and the rule that chooses the depth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dreamscope.engine.runtime.cost_model import AdaptiveDepth, FixedDepth, StepTimes, pays, speedup, waste
+from dreamscope.engine.runtime.uniforms import uniforms
+
+FAST = StepTimes(f=3.3, s=0.7, c=0.2, bl=0.6, bm=0.25, bc=0.6)
+SLOW = StepTimes(f=10.9, s=1.1, c=0.2, bl=0.6, bm=0.25, bc=0.6)
+
+
+def test_the_published_gains_follow_from_the_split():
+    assert 1 + FAST.gain == pytest.approx(1.35)
+    assert 1 + SLOW.gain == pytest.approx(1.117, abs=5e-4)
+
+
+@pytest.mark.parametrize(("times", "steps", "expected"), [
+    (FAST, 110, 1.338), (FAST, 30, 1.307), (FAST, 3, 1.014),
+    (SLOW, 110, 1.107), (SLOW, 30, 1.081), (SLOW, 3, 0.84),
+])  # fmt: skip
+def test_one_stream_pays_for_a_wasted_step(times, steps, expected):
+    assert speedup(times, steps) == pytest.approx(expected, abs=3e-3)
+
+
+def test_every_bound_of_the_pipelined_period_counts():
+    assert StepTimes(9, 1, 1, 1, 1, 1).pipelined == 10
+    assert StepTimes(1, 1, 1, 5, 5, 5).pipelined == 15
+    assert StepTimes(1, 4, 8, 1, 1, 3).pipelined == 16
+
+
+def test_masks_hide_under_their_own_forward_even_at_depth_1():
+    assert StepTimes(5, 1, 1, 1, 4, 1).blocking == 9
+    assert StepTimes(5, 1, 1, 1, 7, 1).blocking == 11
+
+
+def test_in_a_batch_waste_is_one_row():
+    assert waste(110, 0.01) == pytest.approx(0.01 / 111)
+
+
+def test_short_answers_on_a_slow_device_do_not_pay():
+    assert pays(SLOW, 30)
+    assert not pays(SLOW, 3)
+    assert pays(FAST, 3)
+
+
+def test_the_depth_follows_what_was_seen():
+    depth = AdaptiveDepth(SLOW)
+    assert depth.choose(1) == 2
+    for _ in range(60):
+        depth.ended(2)
+    assert depth.choose(1) == 1
+    assert depth.choose(2) == 2
+    for _ in range(60):
+        depth.observe(FAST)
+    assert depth.times.f == pytest.approx(FAST.f, rel=0.02)
+    assert depth.choose(1) == 1  # two steps at 35 % do not pay for the third
+    for _ in range(60):
+        depth.ended(100)
+    assert depth.choose(1) == 2
+
+
+def test_nothing_seen_yet_overlaps():
+    depth = AdaptiveDepth()
+    assert depth.choose(1) == 2
+    depth.observe(SLOW)
+    assert depth.times == SLOW
+
+
+@pytest.mark.parametrize("depth", [0, 3])
+def test_other_depths_do_not_exist(depth):
+    with pytest.raises(ValueError, match="1 or 2"):
+        FixedDepth(depth)
+
+
+# -------------------------------------------------------------------------------------------------- uniforms
+
+
+def test_numbers_depend_on_seed_and_index_alone():
+    together = uniforms([1, 2, 2**63], [0, 5, 9])
+    assert together.shape == (3, 4)
+    for row, (seed, index) in enumerate([(1, 0), (2, 5), (2**63, 9)]):
+        np.testing.assert_array_equal(uniforms([seed], [index])[0], together[row])
+
+
+def test_numbers_are_uniform_and_all_different():
+    numbers = uniforms([seed for seed in range(50) for _ in range(200)], list(range(200)) * 50)
+    assert numbers.min() >= 0
+    assert numbers.max() < 1
+    assert len(np.unique(numbers)) > 0.99 * numbers.size  # of 2^24 steps
+    counts, _ = np.histogram(numbers, bins=20, range=(0, 1))
+    expected = numbers.size / 20
+    assert ((counts - expected) ** 2 / expected).sum() < 60
+    matrix = numbers.reshape(50, 200, 4)
+    neighbours = [(matrix[1:], matrix[:-1]), (matrix[:, 1:], matrix[:, :-1])]
+    for one, other in (*neighbours, (matrix[..., 1:], matrix[..., :-1])):
+        assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.02
