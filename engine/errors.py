@@ -41,6 +41,10 @@ class InternalError(DreamscopeError):
     """A bug or a failed device call; the text never carries a stack trace."""
 
 
+class EngineDead(InternalError):
+    """The device is gone, and every request with it; the engine has to be started anew."""
+
+
 # ------------------------------------------------------------------------------- 400: the request is wrong
 
 
@@ -228,13 +232,6 @@ class ShuttingDown(DreamscopeError):
     code = "shutting_down"
     status = 503
     retryable = True
-
-
-class EngineDead(DreamscopeError):
-    """The device is gone, and every request with it; the engine has to be started anew."""
-
-    code = "engine_dead"
-    status = 503
 
 
 class RequestTimeout(DreamscopeError):

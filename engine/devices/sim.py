@@ -159,8 +159,8 @@ class SimRunner:
     clock: Clock = field(default_factory=VirtualClock)
     costs: Costs = Costs()
     faults: Mapping[int, Fault] = field(default_factory=dict)
-    synchronous_masks: bool = False
-    """Have `sample` wait for the forward first, as a blocking upload would."""
+    blocking_upload: float | None = None
+    """Have `sample` copy its masks for so many milliseconds in the compute stream, and wait for that."""
     log: list[Op] | None = None
     name: str = "sim"
     calls: int = 0
@@ -244,7 +244,8 @@ class SimRunner:
         """Choose ids and copy them out."""
         fault = self._call()
         work = self._work[slot]
-        if self.synchronous_masks:
+        if self.blocking_upload is not None:
+            self._compute = self._queue("compute", "upload", slot, self.blocking_upload, self._compute)
             self.clock.sleep_until(self._compute)
         choice = self.machine.choose(work.states, [self._rules[int(i)] for i in masks], work.draws)
         self._pending[work.rows] = choice.codes

@@ -8,6 +8,7 @@
 
     ... launch t+1 | commit t, finalize t+1, launch t+2 | commit t+1, finalize t+2, launch t+3 | ...
 
+Where the last tick had nothing to launch, somebody may have come meanwhile: D is tried before B as well.
 B before C makes masks exact (I5, I8). C before D lets the device always have a forward to do while the host
 is in B. Depth 1 differs in one condition of D. Nothing but B, `drain` and a failed step waits for the device
 (I14). What a request takes is described in `sequence.py`, who goes next in `admission.py`.
@@ -114,6 +115,7 @@ class Scheduler:
         self._expire()
         progressed = False
         try:
+            progressed |= self._launch()  # who has come since then need not wait for the commit
             progressed |= self._commit()
             progressed |= self._finalize()
             progressed |= self._launch()
