@@ -71,7 +71,7 @@ def measure(rows: int, steps: int) -> dict[str, list[float]]:
     scheduler = Scheduler(runner, lambda updates: None, clock.now, trace=watch, max_queue=rows)
     for index in range(rows):
         scheduler.submit(life.Sequence(f"{index}", (0, 8, 9), ScriptedSkill(text), budget))
-    while len(scheduler.running) < rows or scheduler.admission.waiting:
+    while len(scheduler.requests.running) < rows or scheduler.requests.admission.waiting:
         scheduler.tick()
     for _ in range(10):
         scheduler.tick()

@@ -127,10 +127,10 @@ class HistoryMachine:
                 ids[i] = _drawn(logits[i], float(draws.temperature[i]), float(draws.uniforms[i, 0]))
                 coord[i] = int(draws.uniforms[i, 1] * BINS)
                 size[i] = (draws.uniforms[i, 2:4] * BINS).astype(np.int32)
-        ids = np.where(np.isfinite(logits.max(axis=1)), ids, -1)
-        for i, rule in enumerate(rules):
-            if rule.folded is not None and ids[i] != END:
-                ids[i] = rule.folded
+        ids[~np.isfinite(logits.max(axis=1))] = -1
+        for place, rule in enumerate(rules):
+            if rule.folded is not None and ids[place] != END:
+                ids[place] = rule.folded
         codes = ids.astype(np.uint64)
         reads = np.array([int(one) in rule.numbers for one, rule in zip(ids, rules, strict=True)], bool)
         codes = np.where(reads & (ids == COORD), coord_code(coord), codes)

@@ -8,10 +8,10 @@
 
     ... launch t+1 | commit t, finalize t+1, launch t+2 | commit t+1, finalize t+2, launch t+3 | ...
 
-Where the last tick had nothing to launch, somebody may have come meanwhile: D is tried before B as well.
 B before C makes masks exact (I5, I8). C before D lets the device always have a forward to do while the host
-is in B. Depth 1 differs in one condition of D. Nothing but B, `drain` and a failed step waits for the device
-(I14). What a request takes is described in `sequence.py`, who goes next in `admission.py`.
+is in B. Where the last tick had nothing to launch, somebody may have come meanwhile: D is tried before B as
+well. Depth 1 differs in one condition of D. Nothing but B, `drain` and a failed step waits for the device
+(I14). What becomes of a request is in `requests.py`, who goes next in `admission.py`.
 
 One thread owns a scheduler and everything in it.
 """
@@ -19,21 +19,18 @@ One thread owns a scheduler and everything in it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from collections.abc import Sequence as Items
 from itertools import count
-from typing import Any
 
 import numpy as np
 
 from dreamscope.engine.devices.runner import FREE, DeviceLost, ModelRunner, StepHost
-from dreamscope.engine.errors import DreamscopeError, EngineDead, InternalError, QueueFull, RequestExists
-from dreamscope.engine.runtime.admission import Admission
 from dreamscope.engine.runtime.batch import queue_forward
 from dreamscope.engine.runtime.cost_model import Depth, FixedDepth, StepTimes
 from dreamscope.engine.runtime.masks import MaskTable
 from dreamscope.engine.runtime.pipeline import Pipeline
 from dreamscope.engine.runtime.planner import Policy
-from dreamscope.engine.runtime.sequence import FinishReason, Picked, Seat, Sequence, Step, Update
+from dreamscope.engine.runtime.requests import Requests
+from dreamscope.engine.runtime.sequence import Picked, Seat, Sequence, Step, Update
 from dreamscope.engine.runtime.trace import NoTrace, Trace
 
 MAX_QUEUE = 64
@@ -57,20 +54,13 @@ class Scheduler:
         self.depth: Depth = FixedDepth(2) if depth is None else depth
         self.policy = Policy() if policy is None else policy
         self.paused = False
-        self.dead: BaseException | None = None
         self.pipeline: Pipeline[Step] = Pipeline()
-        self.admission = Admission(runner, self.policy, self._fail)
-        self.running: list[Seat] = []
-        """Seats that decode or will, oldest first; the cohort is the front of it."""
+        self.requests = Requests(runner, self.policy, clock, max_queue)
         self._runner = runner
-        self._limits = runner.limits
         self._deliver = deliver
         self._clock = clock
         self._trace: Trace = NoTrace() if trace is None else trace
-        self._max_queue = max_queue
         self._masks = MaskTable(runner)
-        self._live: dict[str, Sequence] = {}
-        self._updates: list[Update] = []
         self._indices = count()
         self._prefills_in_a_row = 0
         self._previous_ready = 0.0
@@ -82,37 +72,31 @@ class Scheduler:
 
         Raises `QueueFull`, `RequestExists`, `EngineDead`, or `ContextLengthExceeded` for what can never run.
         """
-        if self.dead is not None:
-            raise EngineDead(f"The engine has stopped: {self.dead}")
-        if sequence.id in self._live:
-            raise RequestExists(f"The request {sequence.id!r} is still running.", "request_id")
-        if len(self.admission.waiting) >= self._max_queue:
-            raise QueueFull(f"{self._max_queue} requests are waiting already; try again soon.")
-        self.admission.check(sequence)
-        sequence.times.submitted = sequence.waiting_since = self._clock()
-        self._live[sequence.id] = sequence
-        self.admission.add(sequence)
+        self.requests.submit(sequence)
 
     def cancel(self, sequence_id: str, reason: str = "client") -> None:
         """End a request wherever it is. Ids that are unknown or through are ignored."""
-        sequence = self._live.get(sequence_id)
-        if sequence is not None:
-            sequence.cancel_reason = reason
-            self._close(sequence, "cancelled")
+        self.requests.cancel(sequence_id, reason)
+
+    @property
+    def dead(self) -> BaseException | None:
+        """Why nothing is served any more."""
+        return self.requests.dead
 
     def has_work(self) -> bool:
         """Whether a tick may do something: somebody is served, or a step is in flight (I16)."""
-        return bool(self._live or self._updates) or not self.pipeline.empty
+        return bool(self.requests.live or self.requests.updates) or not self.pipeline.empty
 
     def next_deadline(self) -> float | None:
         """The earliest moment at which a request expires."""
-        return min((s.deadline for s in self._live.values() if s.deadline is not None), default=None)
+        deadlines = (one.deadline for one in self.requests.live.values() if one.deadline is not None)
+        return min(deadlines, default=None)
 
     # ------------------------------------------------------------------------------------------------ ticks
 
     def tick(self) -> bool:
         """Do what can be done now; false if nothing could. The order of the parts is the pipeline."""
-        self._expire()
+        self.requests.expire()
         progressed = False
         try:
             progressed |= self._launch()  # who has come since then need not wait for the commit
@@ -121,11 +105,13 @@ class Scheduler:
             progressed |= self._launch()
         except DeviceLost as error:
             self.kill(error)
-        if self._updates:
-            updates, self._updates = self._updates, []
+        return self._hand_out() or progressed
+
+    def _hand_out(self) -> bool:
+        updates, self.requests.updates = self.requests.updates, []
+        if updates:
             self._deliver(updates)
-            progressed = True
-        return progressed
+        return bool(updates)
 
     def drain(self) -> None:
         """Commit everything in flight, and launch nothing. Commits come before the sampling, as ever."""
@@ -138,7 +124,10 @@ class Scheduler:
         """Stop launching and wait for the device; seats stay, and go on after `resume`."""
         self.paused = True
         self.drain()
-        self._runner.fence()
+        try:
+            self._runner.fence()
+        except DeviceLost as error:
+            self.kill(error)
 
     def resume(self) -> None:
         """Launch again."""
@@ -147,14 +136,14 @@ class Scheduler:
     def abort(self, error: BaseException) -> None:
         """Bring what is in flight to its end, and fail everybody who is left."""
         self.drain()
-        for sequence in tuple(self._live.values()):
-            self._fail(sequence, error)
-        self.tick()
+        self.requests.fail_all(error)
+        self._hand_out()
 
-    def _expire(self) -> None:
-        now = self._clock()
-        for sequence in [one for one in self._live.values() if one.expired(now)]:
-            self._close(sequence, "deadline")
+    def kill(self, error: BaseException) -> None:
+        """Fail everybody, and take nothing more; what they hold is not returned to a device that is gone."""
+        self.requests.dead = error
+        self.pipeline = Pipeline()
+        self.requests.fail_all(error)
 
     # ---------------------------------------------------------------------------------------------- commit
 
@@ -170,9 +159,7 @@ class Scheduler:
         except DeviceLost:
             raise
         except Exception as error:
-            for seat in step.seats:
-                seat.refs -= 1
-            self._fail_seats(step.seats, error)
+            self._fail_step(step, error, riding=True)
         else:
             self._apply(step, host)
         self.pipeline.done()
@@ -185,14 +172,17 @@ class Scheduler:
         step.ready_at = step.event.ready_at()
         ids, coords, sizes = host.ids.tolist(), host.coord.tolist(), host.size.tolist()
         logprobs = [None] * len(ids) if host.logprob is None else host.logprob.tolist()
+        shared = len(ids) if step.kind == "decode" else 0
         for seat, *picked in zip(step.seats, ids, coords, sizes, logprobs, strict=True):
             seat.refs -= 1
             if step.kind == "prefill":
-                self.admission.pages.publish(seat.lease, seat.prompt)
+                self.requests.admission.pages.publish(seat.lease, seat.prompt)
             if seat.vacated:
                 self._count_zombie(step, seat)
-            else:
-                self._accept(seat, Picked(*picked), begun, len(ids) if step.kind == "decode" else 0)
+                continue
+            self.requests.accept(seat, Picked(*picked), begun, shared)
+            if seat.sequence.finish_reason == "stop":
+                self.depth.ended(seat.sequence.decode_steps)
         self._trace.end("commit", step)
         step.committed_at = self._clock()
         step.commit_s = step.committed_at - begun
@@ -202,46 +192,26 @@ class Scheduler:
         step.zombies += 1
         seat.sequence.zombie_steps += 1
         if seat.refs == 0:
-            self.admission.release(seat)
+            self.requests.admission.release(seat)
 
-    def _accept(self, seat: Seat, picked: Picked, now: float, shared: int) -> None:
-        """Apply a decision of a live request. Whatever it raises is that request's own failure."""
-        sequence = seat.sequence
-        if sequence.max_new == 0:
-            self._finish(sequence, "length")
-            return
-        try:
-            if picked.id < 0:
-                raise InternalError("No token can be chosen: the model gave no number, or all is masked.")
-            verdict = sequence.driver.consume(picked)
-        except Exception as error:
-            self._fail(sequence, error)
-            return
-        seat.generated.append(verdict.element)
-        sequence.output_tokens += 1
-        sequence.times.tokens.append(now)
-        sequence.decode_steps += shared > 0
-        sequence.shared_steps += shared
-        if verdict.events:
-            self._updates.append(Update(sequence, verdict.events, False))
-        if verdict.finish is not None:
-            self._finish(sequence, verdict.finish)
-        elif verdict.restart is not None:
-            self._restart(seat, verdict.restart)
-        elif len(seat.generated) == seat.budget:
-            self._close(sequence, "length")
+    def _observe(self, step: Step) -> None:
+        """Tell the depth rule how long a lone row's step took; the device's time is told as its forward."""
+        begun = max(step.launched_at, self._previous_ready)
+        self._previous_ready = step.ready_at
+        if step.kind == "decode" and len(step.seats) == 1:
+            device = (step.ready_at - begun) * 1000
+            host = (step.launch_s * 1000, step.mask_s * 1000, step.commit_s * 1000)
+            self.depth.observe(StepTimes(device, 0.0, 0.0, *host))
 
-    def _restart(self, seat: Seat, prompt: tuple[Any, ...]) -> None:
-        """Go on with another prompt, ahead of those who wait already."""
-        sequence = seat.sequence
-        self._vacate(seat)
-        sequence.prompt, sequence.waiting_since, sequence.passed = prompt, self._clock(), 0
-        try:
-            self.admission.check(sequence)
-        except DreamscopeError as error:
-            self._fail(sequence, error)
-        else:
-            self.admission.add(sequence, front=True)
+    def _fail_step(self, step: Step, error: BaseException, riding: bool) -> None:
+        """A step has failed, and its rows with it. The device may still write for them: it is waited for.
+
+        `riding`: whether the step counted among those that hold its seats.
+        """
+        for seat in step.seats:
+            seat.refs -= riding
+        self._runner.fence()
+        self.requests.fail_seats(step.seats, error)
 
     # -------------------------------------------------------------------------------------------- finalize
 
@@ -258,9 +228,7 @@ class Scheduler:
             raise
         except Exception as error:
             self.pipeline.abandon()
-            for seat in step.seats:
-                seat.refs -= 1
-            self._fail_seats(step.seats, error)
+            self._fail_step(step, error, riding=True)
         else:
             self.pipeline.sampled(step)
             self._trace.end("mask", step)
@@ -276,15 +244,16 @@ class Scheduler:
         try:
             rule = seat.sequence.driver.rule()
         except Exception as error:
-            self._fail(seat.sequence, error)
+            self.requests.fail(seat.sequence, error)
             return FREE
         return self._masks.index(rule, step.slot, place)
 
     # ---------------------------------------------------------------------------------------------- launch
 
     def _launch(self) -> bool:
-        cohort = self.running[: self._limits.max_batch]  # who is blocked keeps its place in it
-        depth = self.depth.choose(len(cohort) + len(self.admission.waiting))
+        requests = self.requests
+        cohort = requests.running[: self._runner.limits.max_batch]  # who is blocked keeps its place in it
+        depth = self.depth.choose(len(cohort) + len(requests.admission.waiting))
         if self.paused or not self.pipeline.can_launch(depth):
             return False
         begun = self._clock()
@@ -293,15 +262,15 @@ class Scheduler:
         ready = [seat for seat in cohort if seat.dispatchable]
         burst = self.policy.prefill_burst
         if not ready or burst is None or self._prefills_in_a_row < burst:
-            seats = self.admission.next_batch(begun)
+            seats = requests.admission.next_batch(begun)
             if seats:
                 self._prefills_in_a_row += 1
-                self.running += seats
-                self._start(Step(next(self._indices), "prefill", slot, seats, depth=depth), begun)
+                requests.running += seats
+                self._start(Step(next(self._indices), "prefill", slot, tuple(seats), depth=depth), begun)
                 return True
         self._prefills_in_a_row = 0
         if ready:
-            self._start(Step(next(self._indices), "decode", slot, ready, depth=depth), begun)
+            self._start(Step(next(self._indices), "decode", slot, tuple(ready), depth=depth), begun)
         return bool(ready)
 
     def _start(self, step: Step, begun: float) -> None:
@@ -312,7 +281,7 @@ class Scheduler:
         except DeviceLost:
             raise
         except Exception as error:
-            self._fail_seats(step.seats, error)
+            self._fail_step(step, error, riding=False)
             return
         for seat in step.seats:
             seat.launched(step.kind, begun)
@@ -320,71 +289,3 @@ class Scheduler:
         self._trace.end("launch", step)
         step.launched_at = self._clock()
         step.launch_s = step.launched_at - begun
-
-    # ------------------------------------------------------------------------------------------------- ends
-
-    def _close(self, sequence: Sequence, reason: FinishReason, error: BaseException | None = None) -> None:
-        """End a request from outside its skill, which may have held something back."""
-        try:
-            events = sequence.driver.close(reason)
-        except Exception as failure:
-            self._finish(sequence, "error", failure)
-        else:
-            self._finish(sequence, reason, error, events)
-
-    def _fail(self, sequence: Sequence, error: BaseException) -> None:
-        if not sequence.finished:
-            self._finish(sequence, "error", error)
-
-    def _finish(
-        self,
-        sequence: Sequence,
-        reason: FinishReason,
-        error: BaseException | None = None,
-        events: tuple[Any, ...] = (),
-    ) -> None:
-        """Give a request its end now (I12); its seat is released when no step holds it."""
-        sequence.finish_reason, sequence.error = reason, error
-        sequence.times.ended = self._clock()
-        del self._live[sequence.id]
-        self.admission.remove(sequence)
-        if reason == "stop":
-            self.depth.ended(sequence.decode_steps)
-        if sequence.seat is not None:
-            self._vacate(sequence.seat)
-        self._updates.append(Update(sequence, events, True))
-
-    def _vacate(self, seat: Seat) -> None:
-        """The sequence leaves its seat."""
-        seat.vacated = True
-        seat.sequence.seat = None
-        if seat in self.running:
-            self.running.remove(seat)
-        if seat.refs == 0 and self.dead is None:
-            self.admission.release(seat)
-
-    def _fail_seats(self, seats: Items[Seat], error: BaseException) -> None:
-        """A step has failed. The device is waited for before anything that it may still write is returned."""
-        self._runner.fence()
-        for seat in seats:
-            seat.spoiled = True
-            if not seat.vacated:
-                self._fail(seat.sequence, error)
-            elif seat.refs == 0:
-                self.admission.release(seat)
-
-    def kill(self, error: BaseException) -> None:
-        """Fail everybody, and take nothing more; what they hold is not returned to a device that is gone."""
-        self.dead = error
-        self.pipeline = Pipeline()
-        for sequence in tuple(self._live.values()):
-            self._fail(sequence, error)
-
-    def _observe(self, step: Step) -> None:
-        """Tell the depth rule how long a lone row's step took; the device's time is told as its forward."""
-        begun = max(step.launched_at, self._previous_ready)
-        self._previous_ready = step.ready_at
-        if step.kind == "decode" and len(step.seats) == 1:
-            device = (step.ready_at - begun) * 1000
-            host = (step.launch_s * 1000, step.mask_s * 1000, step.commit_s * 1000)
-            self.depth.observe(StepTimes(device, 0.0, 0.0, *host))

@@ -149,6 +149,13 @@ class Sequence:
         """Whom it may share pages with."""
         return namespace_of(self.adapter, self.prompt)
 
+    def count_token(self, now: float, shared: int) -> None:
+        """A decision was committed, of a decode step of so many rows (0: of a prefill)."""
+        self.output_tokens += 1
+        self.times.tokens.append(now)
+        self.decode_steps += shared > 0
+        self.shared_steps += shared
+
     def tickets(self, skip: int) -> list[ImageTicket]:
         """The images that a prefill computes which begins behind `skip` elements."""
         keys = (element for element in self.prompt[skip:] if isinstance(element, ImageKey))
@@ -225,7 +232,7 @@ class Step:
     index: int
     kind: StepKind
     slot: int
-    seats: Items[Seat]
+    seats: tuple[Seat, ...]
     event: Any = None
     depth: int = 2
     zombies: int = 0

@@ -131,7 +131,7 @@ class World:
     def check_rest(self) -> None:
         assert self.runner.violations == []
         if self.scheduler.dead is None:
-            assert self.scheduler.admission.at_rest, "I24"
+            assert self.scheduler.requests.admission.at_rest, "I24"
 
     def check_outputs(self) -> None:
         """P1: every request said what the plain loop says of it, or the beginning where it was ended."""
@@ -145,17 +145,17 @@ class World:
 
     def audit(self) -> None:
         """P2: everything that can be counted adds up."""
-        scheduler, admission = self.scheduler, self.scheduler.admission
+        scheduler, admission = self.scheduler, self.scheduler.requests.admission
         if scheduler.dead is not None:
             return
         steps = scheduler.pipeline.steps()
         riding = Counter(seat for step in steps for seat in step.seats)
-        seats = set(riding) | set(scheduler.running)
+        seats = set(riding) | set(scheduler.requests.running)
         for seat in seats:
             assert not seat.released, "I10"
             assert 0 <= seat.refs <= 2, "I3"
             assert seat.refs == riding[seat], "I3"
-            assert seat in scheduler.running or seat.vacated
+            assert seat in scheduler.requests.running or seat.vacated
         rows = [seat.row for seat in seats]
         assert len(set(rows)) == len(rows)
         assert 0 not in rows, "I20"

@@ -62,7 +62,7 @@ def test_who_does_not_fit_now_waits(world):
     one.request("a", max_new=20)
     one.request("b", max_new=20)
     one.tick(4)
-    assert [s.id for s in one.scheduler.admission.waiting] == ["b"]
+    assert [s.id for s in one.scheduler.requests.admission.waiting] == ["b"]
     one.run()
     one.check_outputs()
 

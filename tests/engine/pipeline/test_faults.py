@@ -83,7 +83,7 @@ def test_what_a_failed_prefill_has_written_is_not_reused(world):
     one.request("failed", (0, CAT, 8, 9))
     one.run()
     assert isinstance(one.sequences["failed"].error, SimulatedFault)
-    assert one.scheduler.admission.pages.tree.pages == 0
+    assert one.scheduler.requests.admission.pages.tree.pages == 0
     one.request("again", (0, CAT, 8, 9))
     one.run()
     one.check_outputs()
@@ -93,9 +93,9 @@ def test_rows_of_a_failed_step_are_returned_after_the_fence(world):
     """The step after the failed one holds the same rows and is still on the device."""
     one = world(machine=HistoryMachine(stop=0.0), faults={8: "late"})
     order = []
-    fence, release = one.runner.fence, one.scheduler.admission.release
+    fence, release = one.runner.fence, one.scheduler.requests.admission.release
     one.runner.fence = lambda: order.append("fence") or fence()
-    one.scheduler.admission.release = lambda seat: order.append("release") or release(seat)
+    one.scheduler.requests.admission.release = lambda seat: order.append("release") or release(seat)
     one.request("a", max_new=20)
     one.run()
     assert isinstance(one.sequences["a"].error, SimulatedFault)

@@ -98,7 +98,7 @@ def test_i16_a_lone_zombie_step_is_work(world):
     one.request("a")
     while not one.sequences["a"].finished:
         one.tick()
-    assert one.scheduler.running == []
+    assert one.scheduler.requests.running == []
     assert one.scheduler.has_work()
     one.run()
     assert one.sequences["a"].zombie_steps == 1
@@ -302,7 +302,7 @@ def test_the_place_of_a_blocked_member_is_not_given_away(world):
     for name in "abc":
         one.request(name, max_new=6)
     one.tick(4)
-    running = one.scheduler.running
+    running = one.scheduler.requests.running
     assert [seat.sequence.id for seat in running] == ["a", "b", "c"]
     assert not running[0].dispatchable
     assert all("c" not in [s.sequence.id for s in step.seats] for step in one.scheduler.pipeline.steps())
@@ -330,7 +330,7 @@ def test_a_paused_engine_keeps_its_seats_and_goes_on(world):
     one.scheduler.pause()
     one.request("b")
     one.tick(3)
-    assert len(one.scheduler.running) == 1
+    assert len(one.scheduler.requests.running) == 1
     one.scheduler.resume()
     one.run()
     one.check_outputs()
