@@ -110,11 +110,9 @@ class HistoryMachine:
         logits[:, END] = np.where(ends, 2, -1)
         return logits
 
-    def choose(
-        self, state: Codes, rules: Sequence[Rule], draws: Draws, logits: NDArray[np.float32] | None = None
-    ) -> Choice:
+    def choose(self, state: Codes, rules: Sequence[Rule], draws: Draws) -> Choice:
         """Decide for rows `[n]` under their rules. `top_p` is not looked at."""
-        logits = self.logits(state) if logits is None else logits
+        logits = self.logits(state)
         if any(rule.mask is not None or rule.allowed is not None or rule.suppressed for rule in rules):
             logits = logits + np.stack([_bias(rule, self.vocab) for rule in rules])
         ids = np.argmax(logits, axis=1).astype(np.int64)
@@ -129,7 +127,7 @@ class HistoryMachine:
                 size[i] = (draws.uniforms[i, 2:4] * BINS).astype(np.int32)
         ids[~np.isfinite(logits.max(axis=1))] = -1
         for place, rule in enumerate(rules):
-            if rule.folded is not None and ids[place] != END:
+            if rule.folded is not None and ids[place] > END:
                 ids[place] = rule.folded
         codes = ids.astype(np.uint64)
         reads = np.array([int(one) in rule.numbers for one, rule in zip(ids, rules, strict=True)], bool)

@@ -150,6 +150,22 @@ def test_a_permanent_mask_is_set_once(runner):
     assert runner.read(0).ids.tolist() == [7]
 
 
+@pytest.mark.parametrize("folded", [None, 5])
+def test_where_everything_is_forbidden_there_is_no_id(runner, folded):
+    runner.set_mask(1, Rule(allowed=frozenset(), folded=folded))
+    prefill(runner)
+    runner.sample(0, np.array([1], np.int32)).wait()
+    assert runner.read(0).ids.tolist() == [-1]
+
+
+def test_every_id_but_the_end_may_stand_for_one(runner):
+    for index, allowed in enumerate([{9}, {0}], start=1):
+        runner.set_mask(index, Rule(allowed=frozenset(allowed), folded=5, numbers=frozenset({5})))
+        prefill(runner)
+        runner.sample(0, np.array([index], np.int32)).wait()
+        assert runner.read(0).ids.tolist() == [5 if allowed == {9} else 0]
+
+
 def test_a_map_that_was_not_launched_yet_is_not_seen(runner):
     """The next launch that uses the row uploads it."""
     prefill(runner)
