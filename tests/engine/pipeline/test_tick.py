@@ -73,6 +73,22 @@ def test_i5_a_step_is_sampled_after_the_commit_of_the_one_before(world):
         assert events.index(("begin mask", index)) > events.index(("end commit", index - 1))
 
 
+def test_i6_the_slot_is_busy_until_the_commit_has_returned(world):
+    one = world(machine=NEVER)
+    one.request("a")
+    seen = set()
+
+    class Log(list):
+        def append(self, entry):
+            what, step, _ = entry
+            seen.add((what, one.scheduler.pipeline.busy(step.slot)))
+
+    one.host.log = Log()
+    one.run()
+    assert ("end commit", True) in seen
+    assert ("end commit", False) not in seen
+
+
 def test_i1_forwards_and_samplings_never_overlap(world):
     one = world(costs=COSTS)
     for name in range(6):
