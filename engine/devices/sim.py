@@ -213,6 +213,8 @@ class SimRunner:
     def prefill(self, slot: int, rows: Sequence[Prefill], draws: Draws) -> None:
         """Read prompts."""
         failed = self._begin(slot)
+        if len({bool(_images(one.elements[one.skip :])) for one in rows}) > 1:
+            self._violated("Prompts with an image to read and others do not share a forward (I26).")
         indices = np.array([one.row for one in rows], np.int32)
         self._upload(indices)
         lengths = np.array([positions_of(one.elements) for one in rows])

@@ -35,6 +35,7 @@ class Ticket:
         self.requested += 1
 
     def payload(self) -> str:
+        assert self.ready
         if self.error is not None:
             raise self.error
         return self.digest

@@ -145,6 +145,30 @@ def test_i27_an_image_that_was_evicted_meanwhile_is_prepared_after_all(world, ti
     one.check_outputs()
 
 
+@pytest.mark.parametrize("ready", [True, False])
+def test_i26_a_hit_whose_image_is_evicted_by_its_own_batch_goes_with_the_next(world, ticket, ready):
+    """Both are planned as causal; the first one's reservation then takes the pages of the other's image."""
+    one = world(
+        limits=Limits(4, 6, 40, 32, 40), machine=NEVER, options={"policy": Policy(max_wait_ms=1)}, costs=COSTS
+    )
+    for name, prompt in (("cat", (0, CAT, 8)), ("newer", tuple(range(8, 18)))):
+        one.request(name, prompt, max_new=0)
+        one.run()
+    cat = ticket(CAT.digest, ready=ready)
+    one.request("big", (0, 9), max_new=23)
+    one.request("second", (0, CAT, 9), max_new=2, tickets={CAT.digest: cat})
+    one.clock.advance(0.01)
+    one.tick()
+    assert one.sequences["big"].seat is not None
+    assert one.sequences["second"].seat is None
+    one.tick()
+    assert cat.requested > 0
+    cat.ready = True
+    one.run()
+    assert one.sequences["second"].cached_tokens == 0
+    one.check_outputs()
+
+
 def test_an_image_that_cannot_be_read_fails_its_request_only(world, ticket):
     one = world()
     broken = ticket(CAT.digest, error=OSError("truncated"))

@@ -131,6 +131,15 @@ def test_i11_mapping_a_row_that_rides_is_a_violation(runner):
         runner.set_pages(1, [5, 6])
 
 
+def test_i26_an_image_and_plain_text_in_one_forward_are_a_violation(runner):
+    runner.set_pages(1, list(range(1, 11)))
+    runner.set_pages(2, list(range(11, 21)))
+    image = Prefill(1, 0, (0, ImageKey("00000000000a", 4), 8), 0, ["00000000000a"])
+    both = Draws(np.zeros(2, np.float32), np.ones(2, np.float32), None)
+    with pytest.raises(SimViolation, match="share a forward"):
+        runner.prefill(0, [image, Prefill(2, 0, (0, 8), 0)], both)
+
+
 def test_row_0_and_page_0_belong_to_nobody(runner):
     with pytest.raises(SimViolation):
         runner.set_pages(0, [1])
