@@ -10,15 +10,18 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 FOLDER = Path(__file__).resolve().parent.parent / "benchmarks"
-NAMES = ("report", "sim_rows", "overhead")
+NAMES = ("report", "bandwidth", "subject", "sim_rows", "overhead", "overlap_cpu", "overlap_mlx")
 
 
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
     monkeypatch.syspath_prepend(FOLDER)
+    threads = torch.get_num_threads()  # which a benchmark sets for the process
     yield SimpleNamespace(**{name: importlib.import_module(name) for name in NAMES})
+    torch.set_num_threads(threads)
     for name in NAMES:
         del sys.modules[name]
 
@@ -71,3 +74,34 @@ def test_overhead_refuses_no_steps(bench, capsys):
     with pytest.raises(SystemExit):
         bench.overhead.main(["--steps", "0"])
     assert "at least 1" in capsys.readouterr().err
+
+
+def test_overlap_compares_the_forms_of_a_step(bench, tmp_path):
+    target = tmp_path / "overlap.json"
+    flags = ("--device", "cpu", "--threads", "1", "--batch", "2", "--rounds", "2", "--steps", "3")
+    assert bench.overlap_cpu.main([*flags, "--bookkeeping", "0.5", "--json", str(target)]) == 0
+    rows = {row["name"]: row["samples"] for row in json.loads(target.read_text(encoding="utf-8"))["series"]}
+    for form in ("traced", "eager"):
+        depths = zip(*(rows[f"2 rows, {form}: step at depth {depth}"] for depth in (1, 2)), strict=True)
+        hidden = [(one - two) / 0.5 for one, two in depths]
+        assert rows[f"2 rows, {form}: hidden"] == pytest.approx(hidden, abs=1e-3)
+    assert min(rows["2 rows, inline: step"]) > 0.3  # the bookkeeping is in it
+
+
+def test_overlap_is_about_the_processor(bench, capsys):
+    pytest.importorskip("mlx.core")
+    assert bench.overlap_cpu.main(["--device", "mlx"]) == 1
+    assert "--device cpu" in capsys.readouterr().err
+
+
+def test_overlap_in_mlx(bench, tmp_path, capsys):
+    pytest.importorskip("mlx.core")
+    target = tmp_path / "overlap.json"
+    flags = ("--device", "mlx", "--batch", "2", "--rounds", "2", "--steps", "3", "--json", str(target))
+    assert bench.overlap_mlx.main(flags) == 0
+    rows = {row["name"]: row["samples"] for row in json.loads(target.read_text(encoding="utf-8"))["series"]}
+    for launch, over in zip(rows["2 rows: launch"], rows["2 rows: handing over"], strict=True):
+        assert launch > over > 0
+    assert min(rows["2 rows: lock free"]) >= 0
+    assert bench.overlap_mlx.main(["--device", "cpu"]) == 1
+    assert "--device mlx" in capsys.readouterr().err

@@ -1,8 +1,8 @@
 """The operations that a model is written over.
 
-A model file sees a `Device` and opaque arrays. Arrays of every backend support `+`, `*`, `-`, basic slicing
-and `.shape`; everything else is an operation here. Adding a backend means adding one implementation of this
-protocol and one line in `registry.py`.
+A model file sees a `Device` and opaque arrays. Arrays of every backend support `+`, `*`, `-`, `&`, `|`,
+comparisons, basic slicing and `.shape`; everything else is an operation here. Adding a backend means adding
+one implementation of this protocol and one line in `registry.py`.
 
 Floats live in the device's compute dtype unless an operation says otherwise. Shapes are written `[B, T, D]`
 with B sequences, T positions, D features; H heads of width E.
@@ -55,6 +55,24 @@ class Fp8Matrices:
 Matrices = Int4Matrices | Fp8Matrices
 
 
+class Mirror(Protocol):
+    """An array with a twin on the host, which is filled there and crosses over when it is told to.
+
+    Ints are int64 on the host whatever the device makes of them.
+    """
+
+    @property
+    def host(self) -> NDArray[Any]:
+        """The host's side."""
+
+    @property
+    def array(self) -> Array:
+        """The device's side, as of the last upload; the same object for ever where arrays can be changed."""
+
+    def upload(self) -> None:
+        """Queue the copy. The host's side stays as it is until that is done."""
+
+
 class Device(Protocol):
     """One place to compute, in one dtype. Calls of one thread run in order."""
 
@@ -84,6 +102,9 @@ class Device(Protocol):
     def array(self, values: NDArray[Any], exact: bool = False) -> Array:
         """Copy host values: floats in the compute dtype (float32 if `exact`), ints as indices, bools."""
 
+    def mirror(self, values: NDArray[Any]) -> Mirror:
+        """`values`, which become its host side; floats are float32 on the device too."""
+
     def zeros(self, shape: Sequence[int]) -> Array:
         """Zeros in the compute dtype."""
 
@@ -112,6 +133,18 @@ class Device(Protocol):
 
         The buffer passed in may be changed or consumed: keep only what is returned.
         """
+
+    def store(self, buffer: Array, indices: Array, rows: Array) -> Array:
+        """Put row i of `rows` `[n, ...]` at `indices[i]` of `buffer` `[N, ...]`; return the buffer.
+
+        As with `write`, keep only what is returned. Of rows with equal indices any one stays.
+        """
+
+    def take_along(self, x: Array, indices: Array) -> Array:
+        """Element `indices[..., j]` of each last axis: `[..., n]` and `[..., m]` to `[..., m]`."""
+
+    def where(self, condition: Array, a: Array, b: Array | float) -> Array:
+        """`a` where the condition holds, else `b`."""
 
     # ----------------------------------------------------------------------------------------- arithmetic
 
@@ -152,6 +185,27 @@ class Device(Protocol):
 
         Query head h uses key head `h // (H / Hkv)`. `mask` `[T, S]` is true where a query may attend;
         `None` means everywhere.
+        """
+
+    def paged_attention(self, q: Array, k: Array, v: Array, table: Array, lengths: Array) -> Array:
+        """Softmax attention of one query each, `[B, H, E]`, over keys and values that lie in pages.
+
+        `k`, `v` `[pages, Hkv, E]`, one position to a page; position j of row i is page `table[i, j]` of
+        `table` `[B, S]`, and the first `lengths[i]` of them count. Scale and heads as in `attention`.
+        """
+
+    def softmax(self, x: Array) -> Array:
+        """Over the last axis, in float32."""
+
+    def argmax(self, x: Array) -> Array:
+        """Index of the largest of the last axis, the lowest of equals; a NaN is the largest."""
+
+    def draw(self, logits: Array, temperature: Array, top_p: Array, uniforms: Array) -> Array:
+        """An id for each row of float32 `logits` `[n, V]` by its number in [0, 1): `[n]`.
+
+        The distribution is the softmax at a positive temperature, less the ids before which more than
+        `top_p` of it lies in descending order; the id is where its sum in the order of ids passes the
+        number. What it gives for a row with NaN, or without a finite logit, is any id.
         """
 
     def cos(self, x: Array) -> Array:

@@ -6,17 +6,23 @@ from contextlib import AbstractContextManager
 
 import torch
 
+from dreamscope.engine.devices import torch_scripts
 from dreamscope.engine.devices.base import DType
 from dreamscope.engine.devices.host_memory import free_host_memory
 from dreamscope.engine.devices.torch_ops import TorchDevice
+
+ROOM = 1 << 18
+"""Numbers of keys, and of values, that are gathered from their pages at a time: about the cache of a core."""
 
 
 class CpuDevice(TorchDevice):
     """PyTorch on the CPU. `threads`: how many an operation uses below `inference`; `None` leaves it open."""
 
-    def __init__(self, dtype: DType, threads: int | None = None) -> None:
+    def __init__(self, dtype: DType, threads: int | None = None, room: int = ROOM) -> None:
         super().__init__("cpu", dtype, torch.device("cpu"))
         self._threads = threads
+        self.room = torch.zeros((2, room), dtype=self._dtype)
+        """Of `paged_attention`, so one thread at a time uses a device."""
 
     def inference(self) -> AbstractContextManager[object]:
         """Without autograd, and with the threads of this device, whatever other devices were opened since."""
@@ -24,6 +30,29 @@ class CpuDevice(TorchDevice):
             torch.get_num_threads()  # takes over the number of the process, which then cannot come later
             torch.set_num_threads(self._threads)
         return super().inference()
+
+    def linear(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        """By the library that suits the number of rows."""
+        linear = torch_scripts.linear
+        if torch.jit.is_tracing():
+            linear = torch_scripts.compiled(linear)
+        return linear(x, weight, bias, torch_scripts.MANY_ROWS)
+
+    def paged_attention(
+        self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, table: torch.Tensor, lengths: torch.Tensor
+    ) -> torch.Tensor:
+        """A few rows at a time."""
+        attend = torch_scripts.compiled(torch_scripts.paged_attention)
+        mixed: torch.Tensor = attend(q, k, v, table, lengths, self.room)
+        return mixed
+
+    def draw(
+        self, logits: torch.Tensor, temperature: torch.Tensor, top_p: torch.Tensor, uniforms: torch.Tensor
+    ) -> torch.Tensor:
+        """Sorting only the likely ids where that is enough."""
+        draw = torch_scripts.compiled(torch_scripts.draw)
+        ids: torch.Tensor = draw(logits, temperature, top_p, uniforms, torch_scripts.LIKELY)
+        return ids
 
     def free_memory(self) -> int | None:
         """Free memory of the machine or the container."""

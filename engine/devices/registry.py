@@ -6,7 +6,7 @@ import torch
 
 from dreamscope.engine.devices.base import ITEM_BYTES, Device, DType
 from dreamscope.engine.devices.cpu import CpuDevice
-from dreamscope.engine.devices.cuda import CudaDevice
+from dreamscope.engine.devices.cuda import open_cuda
 from dreamscope.engine.devices.mlx import open_mlx
 from dreamscope.engine.errors import DeviceUnavailable
 
@@ -43,7 +43,7 @@ def open_device(name: str = "auto", dtype: str = "auto", threads: int | None = N
         )
     if name == "cpu" or not has_card:
         return CpuDevice(_resolved(dtype, "float32"), threads)
-    return CudaDevice(_resolved(dtype, "bfloat16" if torch.cuda.is_bf16_supported(False) else "float16"))
+    return open_cuda(_resolved(dtype, "bfloat16" if torch.cuda.is_bf16_supported(False) else "float16"))
 
 
 def cpu_threads() -> int:

@@ -85,11 +85,28 @@ class Prefill:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Draws:
-    """How the ids of a step are chosen: `[n]` float32 each, `uniforms` `[n, HEADS]`, `None` if all greedy."""
+    """How the ids of a step are chosen: `[n]` float32 each, `uniforms` `[n, HEADS]`, `None` if all greedy.
+
+    `detail`: whether somebody wants to know how sure the model was.
+    """
 
     temperature: NDArray[np.float32]
     top_p: NDArray[np.float32]
     uniforms: NDArray[np.float32] | None
+    detail: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detail:
+    """What the model itself held likely, before temperature, nucleus and rules: float32.
+
+    `probability` `[n]` of the ids as they were chosen, before a `folded` one stands in for them. `coord`
+    `[n, bins]` and `size` `[n, 2, bins]` are logits, there if a rule of the step reads one.
+    """
+
+    probability: NDArray[np.float32]
+    coord: NDArray[np.float32] | None
+    size: NDArray[np.float32] | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,13 +115,14 @@ class StepHost:
 
     `ids` int64 `[n]`, -1 where no id was possible (NaN, or everything forbidden). `coord` int32 `[n]` and
     `size` int32 `[n, 2]` are bins, and mean something only where the id announced a number. `logprob`
-    float32 `[n]` of the whole decision, if the runner computes it.
+    float32 `[n]` of the whole decision, if the runner computes it. `detail` as `Draws` asked for it.
     """
 
     ids: NDArray[np.int64]
     coord: NDArray[np.int32]
     size: NDArray[np.int32]
     logprob: NDArray[np.float32] | None = None
+    detail: Detail | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from dreamscope.engine.devices import torch_scripts
 from dreamscope.engine.devices.base import INT4_GROUP, Fp8Matrices, Matrices, Stored
 
 _HALF = INT4_GROUP // 2
@@ -102,14 +103,15 @@ def expert_linear(x: torch.Tensor, weight: torch.Tensor | Packed, ids: torch.Ten
     """One product per expert in use, with all the rows that chose it: no copy of any plain weight."""
     rows, k = ids.shape
     flat = x.expand(rows, k, x.shape[2]).reshape(rows * k, x.shape[2])
+    if isinstance(weight, torch.Tensor):
+        through = torch_scripts.compiled(torch_scripts.plain_experts)
+        product: torch.Tensor = through(flat, weight, ids.reshape(-1))
+        return product.reshape(rows, k, weight.shape[1])
     out = flat.new_empty((rows * k, weight.shape[1]))
     for expert, places in _uses(ids, weight.shape[0]):
-        if isinstance(weight, torch.Tensor):
-            out[places] = _product(flat[places], weight[expert])
-        else:
-            wide = flat[places].float()
-            for piece in _pieces(weight):
-                out[places, piece] = _product(wide, weight.dense(expert, piece)).to(out.dtype)
+        wide = flat[places].float()
+        for piece in _pieces(weight):
+            out[places, piece] = _product(wide, weight.dense(expert, piece)).to(out.dtype)
     return out.reshape(rows, k, weight.shape[1])
 
 

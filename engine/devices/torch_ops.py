@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from dreamscope.engine.devices import torch_experts
-from dreamscope.engine.devices.base import DType, Int4Matrices, Matrices, Quantised, Stored
+from dreamscope.engine.devices.base import DType, Int4Matrices, Matrices, Mirror, Quantised, Stored
+from dreamscope.engine.devices.torch_mirror import mirror_of
 
 LAYER_NORM_EPS = 1e-5
 _PORTION = 1 << 24
@@ -62,6 +63,10 @@ class TorchDevice:
             return host.to(self._place, torch.float32 if exact else self._dtype)
         return host.to(self._place, torch.bool if host.dtype == torch.bool else torch.int64)
 
+    def mirror(self, values: NDArray[Any]) -> Mirror:
+        """Shared memory on the CPU."""
+        return mirror_of(values, self._place)
+
     def zeros(self, shape: Sequence[int]) -> torch.Tensor:
         """Zeros in the compute dtype."""
         return torch.zeros(tuple(shape), dtype=self._dtype, device=self._place)
@@ -99,6 +104,20 @@ class TorchDevice:
         """In place."""
         buffer[:, :, start : start + rows.shape[2]] = rows
         return buffer
+
+    def store(self, buffer: torch.Tensor, indices: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """In place."""
+        return buffer.index_copy_(0, indices, rows)
+
+    def take_along(self, x: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
+        """Gather."""
+        return torch.gather(x, -1, indices)
+
+    def where(self, condition: torch.Tensor, a: torch.Tensor, b: torch.Tensor | float) -> torch.Tensor:
+        """A selection; a number is filled in, as making an array of it takes longer."""
+        if isinstance(b, torch.Tensor):
+            return torch.where(condition, a, b)
+        return a.masked_fill(condition.logical_not(), b)
 
     def linear(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         """`x @ weight^T + bias`."""
@@ -139,8 +158,39 @@ class TorchDevice:
         self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None
     ) -> torch.Tensor:
         """Scaled dot-product attention with grouped key heads."""
-        grouped = q.shape[1] != k.shape[1]
+        grouped = int(q.shape[1]) != int(k.shape[1])  # while a step is traced, sizes are arrays
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=grouped)
+
+    def paged_attention(
+        self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, table: torch.Tensor, lengths: torch.Tensor
+    ) -> torch.Tensor:
+        """Gather the pages, and attend to the rows that are there."""
+        heads = k.shape[1:]
+        k, v = (F.embedding(table, pages.flatten(1)).unflatten(2, heads).transpose(1, 2) for pages in (k, v))
+        there = torch.arange(table.shape[1], device=table.device) < lengths[:, None]
+        return self.attention(q[:, :, None], k, v, there[:, None, None])[:, :, 0]
+
+    def softmax(self, x: torch.Tensor) -> torch.Tensor:
+        """In float32."""
+        return x.float().softmax(-1)
+
+    def argmax(self, x: torch.Tensor) -> torch.Tensor:
+        """The first of equals."""
+        return x.argmax(-1)
+
+    def draw(
+        self, logits: torch.Tensor, temperature: torch.Tensor, top_p: torch.Tensor, uniforms: torch.Tensor
+    ) -> torch.Tensor:
+        """By sorting. Sums are float64, as numbers just below 1 get lost in a large vocabulary."""
+        best = logits.amax(-1, keepdim=True)
+        ranked, ids = (
+            ((logits - best) / temperature[:, None]).softmax(-1).sort(dim=-1, descending=True, stable=True)
+        )
+        bound = torch.where(top_p < 1, top_p, 2.0)[:, None]
+        inside = ranked * (ranked.cumsum(-1) - ranked <= bound)
+        cumulative = torch.zeros_like(ranked).scatter(-1, ids, inside).cumsum(-1, dtype=torch.float64)
+        target = uniforms[:, None] * cumulative[:, -1:]
+        return torch.searchsorted(cumulative, target, right=True)[:, 0].clamp(max=logits.shape[1] - 1)
 
     def cos(self, x: torch.Tensor) -> torch.Tensor:
         """Elementwise cosine."""

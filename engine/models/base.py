@@ -14,14 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dreamscope.engine.devices.base import Array, Device
+from dreamscope.engine.devices.runner import Limits
 from dreamscope.engine.errors import WeightsInvalid
 from dreamscope.engine.models import region, text, vision
+from dreamscope.engine.models.batched import BatchedModel
 from dreamscope.engine.models.config import TokenizerConfig, VisionConfig
 from dreamscope.engine.models.crops import Crops, cut_crops
 from dreamscope.engine.models.kv_cache import KVCache
+from dreamscope.engine.models.limits import default_limits
 from dreamscope.engine.models.lora import Adapter, adapt_all
 from dreamscope.engine.models.parts import ModelWeights
-from dreamscope.engine.models.rope import build_rope
+from dreamscope.engine.models.rope import Rope, build_rope
 from dreamscope.engine.models.tau import log_positions
 from dreamscope.engine.models.tokenizer import Tokenizer
 from dreamscope.engine.models.tokens import Coord, PromptItem, Size
@@ -126,7 +129,8 @@ class Model:
         self.weights = weights
         self._heads = text.Heads(t.n_heads, t.n_kv_heads, t.head_dim)
         self._rope = build_rope(device, t.head_dim, t.rotary_dim, t.max_context, t.rope_theta)
-        self._log_positions = log_positions(device, t.max_context)
+        logs = log_positions(device, t.max_context)
+        self._places = text.Places(self._rope.cos, self._rope.sin, logs)
 
     # ---------------------------------------------------------------------------------------------- image
 
@@ -235,24 +239,40 @@ class Model:
         mask = None
         if causal and count > 1:
             mask = self.device.array(np.arange(end) <= np.arange(start, end)[:, None])
-        x = text.run_blocks(
-            self.device,
-            self.weights.text.blocks,
-            self._heads,
-            self._rope,
+        x = self.run_blocks(
             self.device.reshape(embeds, (1, count, dim)),
-            self._rope.cos[start:end],
-            self._rope.sin[start:end],
+            text.Places(*(table[start:end] for table in self._places)),
             lambda layer, q, k, v: cache.attend(layer, q, k, v, mask),
             None if adapter is None else adapt_all(self.device, adapter),
-            self._log_positions[start:end],
         )
         cache.length = end
         return x[0]
 
+    def run_blocks(
+        self, x: Array, places: text.Places, attend: text.Attend, adapt: text.Adapt | None = None
+    ) -> Array:
+        """Residual stream `[B, T, D]` through every block; see `text.run_blocks`."""
+        cos, sin, logs = places
+        blocks, heads, rope = self.weights.text.blocks, self._heads, self._rope
+        return text.run_blocks(self.device, blocks, heads, rope, x, cos, sin, attend, adapt, logs)
+
+    def places_at(self, positions: Array) -> text.Places:
+        """What the blocks know of positions `[n]` of one sequence."""
+        return text.Places(*(self.device.take(table, positions, 0) for table in self._places))
+
     def logits(self, hidden: Array) -> NDArray[np.float32]:
         """Vocabulary logits `[V]` of one hidden `[D]` (or `[n, V]` of `[n, D]`), on the host."""
         return self.device.numpy(text.logits(self.device, self.weights.text, hidden))
+
+    def parameters(self) -> tuple[ModelWeights, Rope, text.Places]:
+        """Everything on the device that the forward passes read."""
+        return self.weights, self._rope, self._places
+
+    def batched(self, limits: Limits | None = None) -> BatchedModel:
+        """Itself over many sequences, with memory for them: by default as much as seems right."""
+        if limits is None:
+            limits = default_limits(self.config, self.device.dtype, self.device.free_memory())
+        return BatchedModel(self, limits)
 
     # --------------------------------------------------------------------------------------------- region
 

@@ -33,14 +33,22 @@ class RegionWeights:
 
 def encode_coords(device: Device, weights: RegionWeights, values: NDArray[np.float32]) -> Array:
     """Coordinates `[n]`, fractions of the image, to rows `[n, D]`."""
-    features = _fourier(device, values.reshape(-1, 1), weights.coord_features)
-    return linear(device, features, weights.coord_encoder)
+    return coord_rows(device, weights, device.array(values.reshape(-1, 1)))
 
 
 def encode_sizes(device: Device, weights: RegionWeights, values: NDArray[np.float32]) -> Array:
     """Sizes `[n, 2]` as (width, height), fractions of the image, to rows `[n, D]`."""
-    features = _fourier(device, values.reshape(-1, 2), weights.size_features)
-    return linear(device, features, weights.size_encoder)
+    return size_rows(device, weights, device.array(values.reshape(-1, 2)))
+
+
+def coord_rows(device: Device, weights: RegionWeights, values: Array) -> Array:
+    """Coordinates `[n, 1]` in the compute dtype to rows `[n, D]`."""
+    return linear(device, _fourier(device, values, weights.coord_features), weights.coord_encoder)
+
+
+def size_rows(device: Device, weights: RegionWeights, values: Array) -> Array:
+    """Sizes `[n, 2]` in the compute dtype, (width, height), to rows `[n, D]`."""
+    return linear(device, _fourier(device, values, weights.size_features), weights.size_encoder)
 
 
 def decode_coords(device: Device, weights: RegionWeights, hidden: Array) -> Array:
@@ -54,12 +62,21 @@ def decode_sizes(device: Device, weights: RegionWeights, hidden: Array) -> Array
     return device.reshape(both, (*both.shape[:-1], 2, both.shape[-1] // 2))
 
 
+def bin_counts(weights: RegionWeights) -> tuple[int, int]:
+    """How many bins a coordinate has, and each axis of a size."""
+    coord, size = (
+        (decoder.fc2 if isinstance(decoder, Mlp) else decoder).bias.shape[0]
+        for decoder in (weights.coord_decoder, weights.size_decoder)
+    )
+    return int(coord), int(size) // 2
+
+
 def _decode(device: Device, hidden: Array, decoder: Mlp | Linear, ln: Norm | None) -> Array:
     normed = hidden if ln is None else norm(device, hidden, ln)
     return mlp(device, normed, decoder) if isinstance(decoder, Mlp) else linear(device, normed, decoder)
 
 
-def _fourier(device: Device, values: NDArray[np.float32], features: Array) -> Array:
-    """`[n, k]` to `[n, F]`: cosines, then sines, of `(2 pi x) @ features`. Rounds x to the compute dtype."""
-    angle = device.matmul(device.array(values) * (2 * math.pi), features)
+def _fourier(device: Device, values: Array, features: Array) -> Array:
+    """`[n, k]` to `[n, F]`: cosines, then sines, of `(2 pi x) @ features`."""
+    angle = device.matmul(values * (2 * math.pi), features)
     return device.concat((device.cos(angle), device.sin(angle)), 1)

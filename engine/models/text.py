@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from dreamscope.engine.devices.base import Array, Device
 from dreamscope.engine.models.layers import Linear, Mlp, Norm, linear, norm
@@ -24,6 +24,14 @@ Attend = Callable[[int, Array, Array, Array], Array]
 
 Site = Literal["qkv", "proj", "fc1", "fc2"]
 """The linears of a block that an adapter may change."""
+
+
+class Places(NamedTuple):
+    """What blocks know of the positions of their rows: `[T, ...]`, or `[B, T, ...]` if sequences differ."""
+
+    cos: Array
+    sin: Array
+    log_position: Array
 
 
 class Adapt(Protocol):

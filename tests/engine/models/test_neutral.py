@@ -6,7 +6,9 @@ import math
 import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,8 +16,11 @@ import pytest
 
 import dreamscope.engine.models as models
 from dreamscope.engine.devices.base import Device, Int4Matrices, Matrices
+from dreamscope.engine.devices.runner import Draws, ImageKey, Limits, Prefill, Rule, positions_of
+from dreamscope.engine.devices.steps import Steps
 from dreamscope.engine.models.moondream2.model import Moondream2
 from dreamscope.engine.models.tokens import Coord, Size
+from dreamscope.engine.runtime.sampling import distribution, draw
 from dreamscope.engine.weights.load import load_model
 
 SOURCES = sorted(Path(next(iter(models.__path__))).rglob("*.py"))
@@ -75,6 +80,20 @@ class NumpyDevice:
         end = start + rows.shape[2]
         return np.concatenate((buffer[:, :, :start], rows, buffer[:, :, end:]), 2)
 
+    def mirror(self, values: np.ndarray) -> SimpleNamespace:
+        return SimpleNamespace(host=values, array=values, upload=lambda: None)
+
+    def store(self, buffer: np.ndarray, indices: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        changed = buffer.copy()
+        changed[indices] = rows
+        return changed
+
+    def take_along(self, x: np.ndarray, indices: np.ndarray) -> np.ndarray:
+        return np.take_along_axis(x, indices, -1)
+
+    def where(self, condition: np.ndarray, a: np.ndarray, b: np.ndarray | float) -> np.ndarray:
+        return np.where(condition, a, b)
+
     def linear(self, x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
         return x @ weight.T + bias
 
@@ -111,6 +130,28 @@ class NumpyDevice:
             scores = np.where(mask, scores, -np.inf)
         weights = np.exp(scores - scores.max(-1, keepdims=True))
         return weights / weights.sum(-1, keepdims=True) @ v
+
+    def paged_attention(
+        self, q: np.ndarray, k: np.ndarray, v: np.ndarray, table: np.ndarray, lengths: np.ndarray
+    ) -> np.ndarray:
+        rows = []
+        for query, pages, length in zip(q, table, lengths, strict=True):
+            keys, values = (each[pages[:length]].transpose(1, 0, 2)[None] for each in (k, v))
+            rows.append(self.attention(query[None, :, None], keys, values, None)[0, :, 0])
+        return np.stack(rows)
+
+    def softmax(self, x: np.ndarray) -> np.ndarray:
+        weights = np.exp(x - x.max(-1, keepdims=True))
+        return weights / weights.sum(-1, keepdims=True)
+
+    def argmax(self, x: np.ndarray) -> np.ndarray:
+        return np.argmax(x, -1)
+
+    def draw(
+        self, logits: np.ndarray, temperature: np.ndarray, top_p: np.ndarray, uniforms: np.ndarray
+    ) -> np.ndarray:
+        settings = zip(logits, temperature, top_p, uniforms, strict=True)
+        return np.array([draw(distribution(row, float(t), float(p)), float(u)) for row, t, p, u in settings])
 
     def cos(self, x: np.ndarray) -> np.ndarray:
         return np.cos(x)
@@ -156,3 +197,28 @@ def test_a_second_backend_gives_the_same_answers(model: Moondream2, checkpoint: 
         seen.append([*hidden, each.logits(last), each.coord_logits(last), each.size_logits(last)])
     for ours, theirs in zip(*seen, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=2e-4)
+
+
+def test_a_second_backend_decodes_the_same_batch(model: Moondream2, checkpoint: Path) -> None:
+    other = load_model(checkpoint, NumpyDevice())  # type: ignore[arg-type]
+    crops = model.crop(np.random.default_rng(3).integers(0, 256, (41, 57, 3), np.uint8))
+    image = ImageKey("a", model.config.image_tokens)
+    prompts = [Prefill(1, 0, [0, image, 30, 2], 0, (crops,)), Prefill(2, 0, [0, 44, Coord(0.5), 2], 0)]
+    lengths = np.array([positions_of(one.elements) for one in prompts])
+    draws = [Draws(np.array(t, np.float32), np.ones(2, np.float32), None) for t in ([0, 0], [0, 1])]
+    draws[1] = replace(draws[1], uniforms=np.full((2, 4), 0.4, np.float32))
+    rows, rules, seen = np.array([1, 2]), np.array([0, 1]), []
+    for each in (model, other):
+        program = each.batched(Limits(2, 4, 64, model.config.text.vocab_size, 101))
+        program.set_rule(1, Rule(suppressed=frozenset({0}), numbers=frozenset({5, 6}), folded=5))
+        program.table.host[1:3, :50] = 1 + np.arange(100).reshape(2, 50)
+        steps, picked = Steps(program), np.zeros((4, 2, 4), np.int64)
+        with steps.scope():
+            steps.prefill(prompts)
+            steps.sample(rows, rules, draws[0], picked[0])
+            for step in range(1, 4):
+                steps.decode(rows, lengths + step - 1, np.zeros(2, np.int64))
+                steps.sample(rows, rules, draws[step % 2], picked[step])
+        seen.append(picked)
+    np.testing.assert_array_equal(*seen)
+    assert (seen[0][:, 1, 0] == 5).all()

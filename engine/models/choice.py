@@ -1,0 +1,126 @@
+"""What a step decides on the device: an id for every row, the bins of its numbers, and what is fed next.
+
+Bins are decided for every row, as nobody on the host knows yet whose id will announce a number. What is fed
+next is selected in the same way, so the id never has to leave the device to become an input.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dreamscope.engine.devices.base import Array, Device
+from dreamscope.engine.devices.program import Choice, Draw, Features
+from dreamscope.engine.devices.runner import Limits, Rule
+from dreamscope.engine.models import region
+from dreamscope.engine.models.config import TokenizerConfig
+from dreamscope.engine.models.region import RegionWeights
+
+GREEDY_BELOW = 1e-5
+"""Temperatures under this are greedy."""
+_FOLDED, _COORD, _SIZE = range(3)
+
+
+class RuleTable:
+    """The rules of a device by their index: which ids are allowed, and how the chosen one is read."""
+
+    def __init__(self, device: Device, limits: Limits, ids: TokenizerConfig) -> None:
+        count = 1 + limits.masks + 2 * limits.rows
+        self._ids = ids
+        self._changed = False
+        self.allowed = device.mirror(np.ones((count, limits.vocab), bool))
+        self.readings = device.mirror(np.full((count, 3), (-1, 0, 0), np.int64))
+        """What stands in for every id but the end, and whether coordinates and sizes are read."""
+
+    def set(self, index: int, rule: Rule) -> None:
+        """Write a rule on the host; it counts from the next upload."""
+        self._changed = True
+        row = self.allowed.host[index]
+        row[:] = rule.allowed is None
+        if rule.allowed is not None:
+            row[list(rule.allowed)] = True
+        if rule.mask is not None:
+            listed = np.frombuffer(rule.mask, bool)[: len(row)]
+            row[: len(listed)] &= listed
+            row[len(listed) :] = False
+        row[list(rule.suppressed)] = False
+        numbers = (self._ids.coord_id in rule.numbers, self._ids.size_id in rule.numbers)
+        self.readings.host[index] = (-1 if rule.folded is None else rule.folded, *numbers)
+
+    def upload(self) -> None:
+        """Bring what was written since to the device."""
+        if self._changed:
+            self._changed = False
+            self.allowed.upload()
+            self.readings.upload()
+
+    def read_numbers(self, indices: NDArray[np.int64]) -> bool:
+        """Whether any of these rules reads a number."""
+        return bool(self.readings.host[indices, _COORD:].any())
+
+    def read_sizes(self, indices: NDArray[np.int64]) -> bool:
+        """Whether any of these rules reads a size."""
+        return bool(self.readings.host[indices, _SIZE].any())
+
+
+def choose(
+    device: Device,
+    weights: RegionWeights,
+    config: TokenizerConfig,
+    table: RuleTable,
+    features: Features,
+    rules: Array,
+    draw: Draw | None,
+    numbers: bool,
+    sizes: bool,
+) -> tuple[Choice, Array]:
+    """Decide for rows under the rules with indices `[n]`; also what is fed next, as `pending` keeps it.
+
+    `draw` is `None` if all rows are greedy; `numbers`: whether any of the rules reads one,
+    `sizes`: whether that may be a size.
+    """
+    logits = features.logits
+    vocab = table.allowed.host.shape[1]
+    allowed = device.take(table.allowed.array, rules, 0)
+    masked = device.where(allowed, logits, -np.inf)
+    ids = _pick(device, masked, draw, 0)
+    best = device.take_along(masked, device.argmax(masked)[:, None])[:, 0]
+    possible = (best - best) == 0  # neither NaN nor infinite
+    readings = device.take(table.readings.array, rules, 0)
+    told = device.where((readings[:, _FOLDED] >= 0) & (ids != config.eos_id), readings[:, _FOLDED], ids)
+    fed = device.where(possible, told, 0)
+    zero = fed * 0
+    probability = device.take_along(device.softmax(logits), ids[:, None])[:, 0]
+    told = device.where(possible, told, -1)
+    if not numbers:
+        picked, nexts = (told, zero, zero, zero), (fed, zero, zero)
+        return Choice(_columns(device, picked), None, None, probability), _columns(device, nexts)
+    drawn = draw if config.rules.samples_numbers else None
+    coord_logits = device.widen(region.decode_coords(device, weights, features.hidden))
+    coord, width, height, size_logits = _pick(device, coord_logits, drawn, 1), zero, zero, None
+    reads_coord = (readings[:, _COORD] == 1) & (fed == config.coord_id)
+    first = coord
+    if sizes:
+        size_logits = device.widen(region.decode_sizes(device, weights, features.hidden))
+        width, height = (_pick(device, size_logits[:, axis], drawn, 2 + axis) for axis in range(2))
+        reads_size = (readings[:, _SIZE] == 1) & (fed == config.size_id)
+        fed = device.where(reads_size, zero + (vocab + 1), fed)
+        first = device.where(reads_coord, coord, width)
+    fed = device.where(reads_coord, zero + vocab, fed)
+    picked = _columns(device, (told, coord, width, height))
+    return Choice(picked, coord_logits, size_logits, probability), _columns(device, (fed, first, height))
+
+
+def _pick(device: Device, logits: Array, draw: Draw | None, head: int) -> Array:
+    """The best index of each row, or what its number of that head says where it draws."""
+    best = device.argmax(logits)
+    if draw is None:
+        return best
+    draws = draw.temperature >= GREEDY_BELOW
+    temperature = device.where(draws, draw.temperature, 1)
+    drawn = device.draw(logits, temperature, draw.top_p, draw.uniforms[:, head])
+    return device.where(draws, drawn, best)
+
+
+def _columns(device: Device, columns: tuple[Array, ...]) -> Array:
+    return device.concat([column[:, None] for column in columns], 1)
