@@ -5,7 +5,7 @@ when a question is submitted, with the image decoded to pixels already, and stop
 decided the first token. In between:
 
   new image         cutting it into crops, vision, prefix, question, first token
-  second question   a copy of the cached prefix, question, first token
+  second question   the question behind the cached prefix, first token
 
 Both kinds alternate, so that whatever else the machine does slows both; the ratio is taken within a round.
 Network and page are not in it.
@@ -17,14 +17,16 @@ import argparse
 import sys
 import threading
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from report import Series, build_report
 from subject import Subject, build_parser, noise, run
 
 from dreamscope.engine import wire
+from dreamscope.engine.devices.runners import build_runner
 from dreamscope.engine.models.base import Model
-from dreamscope.engine.runtime.engine import Engine, EngineRequest
+from dreamscope.engine.runtime.engine import Batches, Engine, EngineRequest
 from dreamscope.engine.runtime.images import RawImage
 from dreamscope.engine.skills.base import Sampling, SkillRequest
 
@@ -35,7 +37,7 @@ SKILLS = ("query",)
 def measure(subject: Subject, options: argparse.Namespace) -> dict[str, Any]:
     """All rounds, after one that does not count."""
     width, height = options.image
-    engine = Engine(subject.model, wire.ModelInfo(subject.name, SKILLS))
+    engine = Engine(subject.model, wire.ModelInfo(subject.name, SKILLS), partial(build_runner, subject.model))
     engine.start()
     try:
         rounds = [_round(engine, subject.model, width, height, i) for i in range(options.rounds + 1)][1:]
@@ -70,10 +72,11 @@ def ask(engine: Engine, request_id: str, question: str, image: RawImage) -> wire
     ended = threading.Event()
     last: list[wire.Message] = []
 
-    def deliver(batch: list[wire.Message]) -> None:
-        if isinstance(batch[-1], wire.TERMINAL):
-            last.append(batch[-1])
-            ended.set()
+    def deliver(batches: Batches) -> None:
+        for _, events in batches:
+            if isinstance(events[-1], wire.TERMINAL):
+                last.append(events[-1])
+                ended.set()
 
     sampling = Sampling(temperature=0.0, max_tokens=1)
     engine.submit(
@@ -89,9 +92,9 @@ def _round(
     engine: Engine, model: Model, width: int, height: int, index: int
 ) -> tuple[wire.Metrics, wire.Metrics]:
     """Both questions about image number `index`; checks that the first is new and the second is cached."""
-    image = RawImage(noise(width, height, index), f"image {index}")
+    image = RawImage.of(noise(width, height, index))
     new, again = (ask(engine, f"{index} {question}", question, image) for question in QUESTIONS)
-    if (new.cached_tokens, again.cached_tokens) != (0, model.config.prefix_len):
+    if new.cached_tokens or again.cached_tokens < model.config.prefix_len:
         raise RuntimeError("The image cache did not do what this benchmark is about.")
     return new, again
 

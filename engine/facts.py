@@ -20,6 +20,19 @@ class Metrics:
     ttft_ms: float | None = None
     decode_time_ms: float | None = None
     total_time_ms: float | None = None
+    preprocess_time_ms: float | None = None
+    """Cutting its images, which happens while it is queued; nothing if they were known."""
+    itl_p50_ms: float | None = None
+    """Between neighbouring decisions: median, 95th percentile and the longest."""
+    itl_p95_ms: float | None = None
+    itl_max_ms: float | None = None
+    batch_mean: float | None = None
+    """How many requests shared a decode step with it, itself included, on average."""
+    zombie_steps: int | None = None
+    """Steps that carried it although it had ended, because they were on their way already."""
+    depth: int | None = None
+    """How many steps could be in flight when it ended."""
+    device: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dreamscope.engine.devices.runner import DeviceLost, ModelRunner, positions_of
+from dreamscope.engine.devices.runner import DeviceLost, Limits, ModelRunner, positions_of
 from dreamscope.engine.errors import ContextLengthExceeded
 from dreamscope.engine.runtime.adapter_slots import AdapterSlots
 from dreamscope.engine.runtime.pages import Fit, KVPages
@@ -17,6 +17,27 @@ from dreamscope.engine.runtime.planner import Candidate, Policy, Room, plan_pref
 from dreamscope.engine.runtime.sequence import Seat, Sequence
 
 Fail = Callable[[Sequence, BaseException], None]
+
+
+def check_length(prompt: int, max_new: int, limits: Limits, param: str | None = None) -> None:
+    """Refuse a prompt of so many positions that can never run. Raises `ContextLengthExceeded`."""
+    if prompt + min(1, max_new) > limits.max_seq:
+        raise ContextLengthExceeded(
+            f"The request takes {prompt:,} tokens, image included; the model's context has "
+            f"{limits.max_seq:,}, and the answer needs room too.",
+            param,
+        )
+    total = _total(prompt, max_new, limits)
+    if total >= limits.n_pages:
+        raise ContextLengthExceeded(
+            f"Prompt and answer take {total:,} tokens; the memory of this engine holds "
+            f"{limits.n_pages - 1:,}. Ask for a shorter answer.",
+            param,
+        )
+
+
+def _total(prompt: int, max_new: int, limits: Limits) -> int:
+    return min(prompt + max_new, limits.max_seq)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +77,7 @@ class Admission:
 
     def check(self, sequence: Sequence) -> None:
         """Refuse what can never run. Raises `ContextLengthExceeded`."""
-        length, limits = positions_of(sequence.prompt), self._limits
-        if length + min(1, sequence.max_new) > limits.max_seq:
-            raise ContextLengthExceeded(
-                f"The prompt takes {length:,} positions and the answer needs room; the model's context has "
-                f"{limits.max_seq:,}."
-            )
-        if self._total(sequence) > self.pages.pool.size:
-            raise ContextLengthExceeded(
-                f"Prompt and answer take {self._total(sequence):,} positions; the memory of this engine "
-                f"holds {self.pages.pool.size:,}. Ask for a shorter answer."
-            )
+        check_length(positions_of(sequence.prompt), sequence.max_new, self._limits)
 
     def add(self, sequence: Sequence, front: bool = False) -> None:
         """Let a request wait."""
@@ -125,7 +136,7 @@ class Admission:
         return seen.fit
 
     def _total(self, sequence: Sequence) -> int:
-        return min(positions_of(sequence.prompt) + sequence.max_new, self._limits.max_seq)
+        return _total(positions_of(sequence.prompt), sequence.max_new, self._limits)
 
     # ---------------------------------------------------------------------------------------------- binding
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence as Items
 import numpy as np
 from numpy.typing import NDArray
 
-from dreamscope.engine.devices.runner import Draws, ModelRunner, Prefill
-from dreamscope.engine.runtime.sequence import Seat, Step
+from dreamscope.engine.devices.runner import Detail, Draws, ModelRunner, Prefill, StepHost
+from dreamscope.engine.runtime.sequence import Odds, Picked, Seat, Step
 from dreamscope.engine.runtime.uniforms import uniforms
 
 
@@ -40,4 +40,20 @@ def _draws(seats: Items[Seat]) -> Draws:
     numbers = None
     if temperature.any():
         numbers = uniforms([one.seed for one in sequences], [seat.next_index for seat in seats])
-    return Draws(temperature, np.array([one.top_p for one in sequences], np.float32), numbers)
+    top_p = np.array([one.top_p for one in sequences], np.float32)
+    return Draws(temperature, top_p, numbers, any(sequence.detail for sequence in sequences))
+
+
+def decisions(host: StepHost) -> list[Picked]:
+    """What was decided, by row."""
+    ids, coords, sizes = host.ids.tolist(), host.coord.tolist(), host.size.tolist()
+    logprobs = [None] * len(ids) if host.logprob is None else host.logprob.tolist()
+    odds = [None] * len(ids) if host.detail is None else _odds(host.detail)
+    return [Picked(*each) for each in zip(ids, coords, sizes, logprobs, odds, strict=True)]
+
+
+def _odds(detail: Detail) -> list[Odds]:
+    rows = range(len(detail.probability))
+    coords = [None] * len(rows) if detail.coord is None else list(detail.coord)
+    sizes = [None] * len(rows) if detail.size is None else list(detail.size)
+    return [Odds(float(detail.probability[row]), coords[row], sizes[row]) for row in rows]

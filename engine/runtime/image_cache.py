@@ -19,7 +19,6 @@ class EncodedImage:
     """The prefix (BOS and image rows) of every request about one image."""
 
     cache: KVCache
-    crops: int
     nbytes: int
 
 

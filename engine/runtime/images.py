@@ -14,6 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from dreamscope.engine.errors import ImageDecodeFailed, ImageTooLarge
 
 MAX_PIXELS = 50_000_000
+DIGEST_DIGITS = 32
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
 _BROKEN = (OSError, ValueError, SyntaxError, EOFError, OverflowError, struct.error)
 """What the decoders raise for damaged files, beside their own errors."""
@@ -21,10 +22,22 @@ _BROKEN = (OSError, ValueError, SyntaxError, EOFError, OverflowError, struct.err
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RawImage:
-    """`rgb` uint8 `[H, W, 3]`, turned as its EXIF orientation says; `digest` identifies the file's bytes."""
+    """`rgb` uint8 `[H, W, 3]`, turned as its EXIF orientation says; `digest` identifies these pixels.
+
+    Whatever is kept of an image is found again by its digest, also when the same picture comes in another
+    file.
+    """
 
     rgb: NDArray[np.uint8]
     digest: str
+
+    @classmethod
+    def of(cls, rgb: NDArray[np.uint8]) -> RawImage:
+        """The image with these pixels."""
+        height, width = rgb.shape[:2]
+        digest = hashlib.sha256(struct.pack("<QQ", width, height))
+        digest.update(np.ascontiguousarray(rgb).data)
+        return cls(rgb, digest.hexdigest()[:DIGEST_DIGITS])
 
     def mirrored(self) -> RawImage:
         """Left and right exchanged, as a view; an image of its own to whoever caches."""
@@ -48,7 +61,7 @@ def decode_image(data: bytes, max_pixels: int = MAX_PIXELS) -> RawImage:
         raise _too_large("far too many pixels", max_pixels) from None
     except _BROKEN as error:
         raise ImageDecodeFailed(f"The image is damaged or incomplete: {error}.", "image_url") from None
-    return RawImage(rgb, hashlib.sha256(data).hexdigest())
+    return RawImage.of(rgb)
 
 
 def _too_large(size: str, max_pixels: int) -> ImageTooLarge:

@@ -83,7 +83,7 @@ class Fit:
     """Whether an image is among them, which needs a forward that sees both ways (I26)."""
 
 
-def namespace_of(adapter: Hashable, prompt: Sequence[Element]) -> Namespace:
+def namespace_of(adapter: Hashable, prompt: Sequence[Element]) -> tuple[Hashable, str | None]:
     """Positions before the first image see it only if it follows BOS; such prompts share with their like."""
     first = prompt[1] if len(prompt) > 1 else None
     return (adapter, first.digest if isinstance(first, ImageKey) else None)
@@ -107,6 +107,12 @@ class KVPages:
     def available(self) -> int:
         """Pages that can be had now, if need be by eviction."""
         return self.pool.free + self.tree.reclaimable
+
+    @property
+    def images(self) -> int:
+        """Images that prompts can begin with at no cost."""
+        names = self.tree.namespaces()
+        return sum(isinstance(name, tuple) and name[1] is not None for name in names)
 
     def fit(self, namespace: Namespace, prompt: Sequence[Element], total: int) -> Fit:
         """What reserving `total` positions for this prompt would take. Changes nothing."""

@@ -90,6 +90,10 @@ class PrefixTree:
             pages += node.pages
         return path[-1][0], pages, sum(common for _, common in path)
 
+    def namespaces(self) -> Iterator[Namespace]:
+        """Those that hold something."""
+        return iter(self._roots)
+
     def nodes(self) -> Iterator[tuple[Namespace, Node]]:
         """Every node but the roots."""
         for namespace, root in self._roots.items():

@@ -24,7 +24,7 @@ class Refiner(Protocol):
     def refine(self, rgb: NDArray[np.uint8], path: str, bbox: wire.Box) -> tuple[str, wire.Box] | None:
         """A path inside `bbox` to a better one and its own box, of an image `[H, W, 3]`; `None` if it cannot.
 
-        Called on the thread that owns the model. May raise: then, too, the outline stays as it is.
+        Called on a thread of its own, one at a time. May raise: then, too, the outline stays as it is.
         """
 
 

@@ -151,6 +151,7 @@ class Requests:
     def _vacate(self, seat: Seat) -> None:
         """The sequence leaves its seat. A device that is gone gets nothing back."""
         seat.vacated = True
+        seat.sequence.zombie_steps += seat.refs
         seat.sequence.seat = None
         self.running.remove(seat)
         if seat.refs == 0 and self.dead is None:

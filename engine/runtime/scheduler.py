@@ -24,13 +24,13 @@ from itertools import count
 import numpy as np
 
 from dreamscope.engine.devices.runner import FREE, DeviceLost, ModelRunner, StepHost
-from dreamscope.engine.runtime.batch import queue_forward
+from dreamscope.engine.runtime.batch import decisions, queue_forward
 from dreamscope.engine.runtime.cost_model import Depth, FixedDepth, StepTimes
 from dreamscope.engine.runtime.masks import MaskTable
 from dreamscope.engine.runtime.pipeline import Pipeline
 from dreamscope.engine.runtime.planner import Policy
 from dreamscope.engine.runtime.requests import Requests
-from dreamscope.engine.runtime.sequence import Picked, Seat, Sequence, Step, Update
+from dreamscope.engine.runtime.sequence import Seat, Sequence, Step, Update
 from dreamscope.engine.runtime.trace import NoTrace, Trace
 
 MAX_QUEUE = 64
@@ -105,9 +105,10 @@ class Scheduler:
             progressed |= self._launch()
         except DeviceLost as error:
             self.kill(error)
-        return self._hand_out() or progressed
+        return self.hand_out() or progressed
 
-    def _hand_out(self) -> bool:
+    def hand_out(self) -> bool:
+        """Deliver what has come up since the last time; a tick does so at its end."""
         updates, self.requests.updates = self.requests.updates, []
         if updates:
             self._deliver(updates)
@@ -137,7 +138,7 @@ class Scheduler:
         """Bring what is in flight to its end, and fail everybody who is left."""
         self.drain()
         self.requests.fail_all(error)
-        self._hand_out()
+        self.hand_out()
 
     def kill(self, error: BaseException) -> None:
         """Fail everybody, and take nothing more; what they hold is not returned to a device that is gone."""
@@ -170,17 +171,15 @@ class Scheduler:
         begun = self._clock()
         self._trace.begin("commit", step)
         step.ready_at = step.event.ready_at()
-        ids, coords, sizes = host.ids.tolist(), host.coord.tolist(), host.size.tolist()
-        logprobs = [None] * len(ids) if host.logprob is None else host.logprob.tolist()
-        shared = len(ids) if step.kind == "decode" else 0
-        for seat, *picked in zip(step.seats, ids, coords, sizes, logprobs, strict=True):
+        shared = len(step.seats) if step.kind == "decode" else 0
+        for seat, picked in zip(step.seats, decisions(host), strict=True):
             seat.refs -= 1
             if step.kind == "prefill":
                 self.requests.admission.pages.publish(seat.lease, seat.prompt)
             if seat.vacated:
                 self._count_zombie(step, seat)
                 continue
-            self.requests.accept(seat, Picked(*picked), begun, shared)
+            self.requests.accept(seat, picked, begun, shared)
             if seat.sequence.finish_reason == "stop":
                 self.depth.ended(seat.sequence.decode_steps)
         self._trace.end("commit", step)
@@ -190,7 +189,6 @@ class Scheduler:
 
     def _count_zombie(self, step: Step, seat: Seat) -> None:
         step.zombies += 1
-        seat.sequence.zombie_steps += 1
         if seat.refs == 0:
             self.requests.admission.release(seat)
 

@@ -16,12 +16,23 @@ from collections.abc import Sequence as Items
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dreamscope.engine.devices.runner import Element, ImageKey, Rule
 from dreamscope.engine.runtime.pages import Lease, namespace_of
 from dreamscope.engine.runtime.prefix import Namespace
 
 StepKind = Literal["prefill", "decode"]
 FinishReason = Literal["stop", "length", "cancelled", "deadline", "error"]
+
+
+class Odds(NamedTuple):
+    """How the model divided its bets: probability of the id, logits `[bins]`, `[2, bins]` of the numbers."""
+
+    p: float
+    coord: NDArray[np.float32] | None
+    size: NDArray[np.float32] | None
 
 
 class Picked(NamedTuple):
@@ -31,6 +42,7 @@ class Picked(NamedTuple):
     coord: int
     size: tuple[int, int]
     logprob: float | None = None
+    odds: Odds | None = None
 
 
 class Verdict(NamedTuple):
@@ -121,6 +133,8 @@ class Sequence:
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int = 0
+    detail: bool = False
+    """Whether its decisions come with `Odds`."""
     deadline: float | None = None
 
     seat: Seat | None = None

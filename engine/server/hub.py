@@ -32,6 +32,7 @@ from dreamscope.engine.server.outbox import Frame
 from dreamscope.engine.server.registry import Listener, Record, Registry
 from dreamscope.engine.server.serving import Lease
 from dreamscope.engine.server.shelf import Shelf, abandon
+from dreamscope.engine.server.traces import TraceDesk
 from dreamscope.engine.server.uploads import Upload, decode_upload
 from dreamscope.engine.skills.base import SkillRequest
 
@@ -50,6 +51,7 @@ class Hub:
         self.options = options
         self.clock = clock
         self.registry = Registry(clock, lambda request_id: self._stop(request_id, "disconnect"))
+        self.traces = TraceDesk(shelf)
         self.stopping = False
         self.greeted: set[Listener] = set()
         """The connections that hear about the models."""
@@ -77,6 +79,15 @@ class Hub:
         await self.shelf.stop()
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def owned_by(self, owner: str) -> Callable[[str], bool]:
+        """Tells whether the request of an id is known and belongs to this owner."""
+
+        def mine(request_id: str) -> bool:
+            record = self.registry.lookup(request_id)
+            return record is not None and record.owner == owner
+
+        return mine
 
     async def decode(self, image_url: str) -> Upload:
         """Decode an image off the loop. Raises as `decode_upload`."""
@@ -137,7 +148,7 @@ class Hub:
             request = intake.engine_request(message, parsed, model, uploads, deadline, record.accepted_at)
             self._leases[record.request_id] = lease
             assert self._bridge is not None
-            lease.engine.submit(request, self._bridge.deliver_for(record.request_id))
+            lease.engine.submit(request, self._bridge.deliver)
         except errors.DreamscopeError as error:
             self._fail(record, error)
         except Exception:

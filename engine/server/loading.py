@@ -8,16 +8,21 @@ from functools import partial
 from pathlib import Path
 
 from dreamscope.engine.devices.registry import cpu_threads, open_device
-from dreamscope.engine.errors import DreamscopeError
+from dreamscope.engine.devices.runners import build_runner
+from dreamscope.engine.errors import DeviceUnavailable, DreamscopeError
 from dreamscope.engine.models.base import Model
+from dreamscope.engine.models.limits import page_bytes
 from dreamscope.engine.models.registry import FAMILY_SKILLS, ModelSpec
+from dreamscope.engine.models.tokenizer import Tokenizer
 from dreamscope.engine.runtime.adapters import AdapterRegistry
-from dreamscope.engine.runtime.engine import Engine
+from dreamscope.engine.runtime.engine import Engine, EngineOptions
 from dreamscope.engine.runtime.refiner import MaskRefiner
+from dreamscope.engine.runtime.sim_model import SimModel
 from dreamscope.engine.server.options import MIB
 from dreamscope.engine.server.serving import Serving
 from dreamscope.engine.settings import Values
 from dreamscope.engine.weights.adapter import fits, load_adapter, read_facts
+from dreamscope.engine.weights.hub import locate
 from dreamscope.engine.weights.known import config_of
 from dreamscope.engine.weights.load import load_model
 from dreamscope.engine.weights.memory import image_cache_bytes
@@ -36,6 +41,8 @@ class Loader:
     def load(self, spec: ModelSpec, report: Report) -> Serving:
         """Load and start; blocks for as long as that takes. Raises `DreamscopeError` saying what to do."""
         values = self._values
+        if values["device"] == "sim":
+            return self._simulate(spec)
         device = open_device(values["device"], values["dtype"], self._threads(spec))
         model = load_model(spec, device, report)
         info = replace(
@@ -46,13 +53,41 @@ class Loader:
         engine = Engine(
             model,
             info,
-            max_queue=values["max_queue"],
-            image_cache_bytes=image_cache_bytes(values["image_cache_mb"] * MIB, model),
+            partial(build_runner, model, ahead=True),
+            options=self._options(model),
             adapters=AdapterRegistry(values["adapters"], partial(load_adapter, model=model)),
             refiner=None if spec.packaged else self._refiner(model, info.skills, report),
         )
         engine.start()
-        return Serving(info, engine, f"{device.name} {device.dtype}")
+        return Serving(info, engine, f"{device.name} {device.dtype}", values["depth"])
+
+    def _simulate(self, spec: ModelSpec) -> Serving:
+        """The model's vocabulary on the simulated device, without its weights."""
+        if spec.hub is not None:
+            raise DeviceUnavailable(
+                f"{spec.name} would have to be downloaded for its vocabulary; simulate sprite-2 or sprite-3.",
+                "device",
+            )
+        model = SimModel(config_of(spec), Tokenizer.load(locate(spec).tokenizer))
+        info = replace(spec.info(loaded=True), context_length=model.config.text.max_context)
+        engine = Engine(model, info, model.build, options=self._chosen(None))
+        engine.start()
+        return Serving(info, engine, "simulated", self._values["depth"])
+
+    def _options(self, model: Model) -> EngineOptions:
+        """The part of the settings that the engine needs."""
+        kept = image_cache_bytes(self._values["image_cache_mb"] * MIB, model)
+        pages = model.config.text.max_context + kept // page_bytes(model.config, model.device.dtype)
+        return self._chosen(pages)
+
+    def _chosen(self, pages: int | None) -> EngineOptions:
+        values, depth = self._values, self._values["depth"]
+        return EngineOptions(
+            depth="auto" if depth == "auto" else 1 if depth == "1" else 2,
+            max_batch=values["max_batch"],
+            max_queue=values["max_queue"],
+            pages=pages,
+        )
 
     def _refiner(self, model: Model, skills: Sequence[str], report: Report) -> MaskRefiner | None:
         """The mask refiner, if there is a file of it, of a model that outlines; Sprites have none."""

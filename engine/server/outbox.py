@@ -5,7 +5,8 @@ The engine never waits for a socket, so something must give when a reader is slo
 1. Events of one request leave in the order they came; requests may overtake each other.
 2. A delta is merged into the last unsent event of its request if that is a delta of the same type and the
    merged frame stays small. The merged event carries the last `seq`, the first as `first_seq`, the sum of
-   `n` and the token probabilities of all, one after the other. Nothing else is merged and nothing is dropped.
+   `n` and the token probabilities of all, one after the other. Nothing else is merged, and nothing is dropped
+   but an older `trace` that has not left when a newer one comes.
 3. The first delta after a change of phase may leave at once. The ones behind it are held for up to 16 ms
    from the frame before, so that a fast model costs 60 frames a second instead of one per token.
    Whatever follows a held delta of the same request releases it.
@@ -19,15 +20,15 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from dreamscope.engine import wire
+from dreamscope.engine.server.deltas import Delta, probs_of
 
 MERGE_BYTES = 32 * 1024
 LIMIT_BYTES = 4 * 1024 * 1024
 HOLD_SECONDS = 0.016
-
-Delta = wire.ReasoningDelta | wire.TextDelta | wire.MaskDelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +59,12 @@ class _Entry:
         self.n = 0
         if isinstance(frame.message, wire.MERGEABLE):
             self.parts.append(frame.message.delta)
-            self.probs += _probs_of(frame.message)
+            self.probs += probs_of(frame.message)
             self.n = frame.message.n
 
     def merge(self, message: Delta) -> int:
         """Append a delta; returns by how many bytes the frame grows (ASCII, so characters)."""
-        probs = _probs_of(message)
+        probs = probs_of(message)
         self.parts.append(message.delta)
         self.probs += probs
         self.n += message.n
@@ -118,6 +119,8 @@ class Outbox:
     def push(self, frame: Frame, now: float) -> None:
         """Queue a frame."""
         message = frame.message
+        if isinstance(message, wire.Trace):
+            self._keep(lambda entry: not isinstance(entry.frame.message, wire.Trace))
         if not isinstance(message, wire.RequestEvent):
             self._append(frame, now)
             return
@@ -152,9 +155,7 @@ class Outbox:
 
     def forget(self, request_id: str) -> None:
         """Drop what waits for this request, because its events are about to be replayed."""
-        kept = [entry for entry in self._queue if _request_of(entry) != request_id]
-        self._queue = deque(kept)
-        self._bytes = sum(entry.size for entry in kept)
+        self._keep(lambda entry: _request_of(entry) != request_id)
         self._tails.pop(request_id, None)
 
     def clear(self) -> None:
@@ -169,6 +170,10 @@ class Outbox:
         self._bytes += entry.size
         return entry
 
+    def _keep(self, wanted: Callable[[_Entry], bool]) -> None:
+        self._queue = deque(entry for entry in self._queue if wanted(entry))
+        self._bytes = sum(entry.size for entry in self._queue)
+
     def _leave(self, entry: _Entry, now: float) -> None:
         self._bytes -= entry.size
         request_id = _request_of(entry)
@@ -180,10 +185,6 @@ class Outbox:
             self._sent[request_id] = (type(entry.last), now)
         elif isinstance(entry.last, wire.TERMINAL):
             self._sent.pop(request_id, None)
-
-
-def _probs_of(delta: Delta) -> wire.Probs:
-    return () if isinstance(delta, wire.MaskDelta) else delta.probs or ()
 
 
 def _request_of(entry: _Entry) -> str | None:

@@ -7,17 +7,15 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from dreamscope.engine import wire
-from dreamscope.engine.runtime.job import EngineRequest
+from dreamscope.engine.runtime.job import Deliver, EngineRequest
 from dreamscope.engine.weights.progress import Report
-
-Deliver = Callable[[list[wire.Message]], None]
 
 
 class EngineLike(Protocol):
     """What the server needs of an engine; every method may be called from any thread and returns at once."""
 
     def submit(self, request: EngineRequest, deliver: Deliver) -> None:
-        """Queue a request; its events arrive in batches on the engine's thread. Raises `DreamscopeError`."""
+        """Queue a request; events arrive tick by tick on the engine's thread. Raises `DreamscopeError`."""
 
     def cancel(self, request_id: str, reason: str = "client") -> None:
         """Stop a request; harmless when it is over or unknown."""
@@ -31,11 +29,12 @@ class EngineLike(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """A loaded model and the engine that runs it; `device` as `/health` names it."""
+    """A loaded model and the engine that runs it; `device` as `/health` names it, `depth` as it was told."""
 
     model: wire.ModelInfo
     engine: EngineLike
     device: str
+    depth: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)

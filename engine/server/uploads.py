@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
@@ -18,10 +19,11 @@ MAX_NAME = 64
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A decoded image; `received` counts the bytes of the file that arrived."""
+    """A decoded image; `received` counts the bytes of the file that arrived, `sha256` is that of the file."""
 
     image: RawImage
     received: int
+    sha256: str
 
     @property
     def size(self) -> tuple[int, int]:
@@ -38,7 +40,7 @@ class Upload:
 def decode_upload(image_url: str) -> Upload:
     """Decode on the calling thread. Raises `InvalidImageUrl`, `ImageDecodeFailed`, `ImageTooLarge`."""
     data = image_bytes(image_url)
-    return Upload(decode_image(data), len(data))
+    return Upload(decode_image(data), len(data), hashlib.sha256(data).hexdigest())
 
 
 class UploadStore:

@@ -18,7 +18,6 @@ from dreamscope.engine.skills.detokenize import Detokenizer, word_cut
 from dreamscope.engine.skills.grammar import Grammar
 from dreamscope.engine.skills.token_probs import TokenProbs
 
-_FREE = Step("text")
 StartGrammar = Callable[[], Grammar]
 
 
@@ -34,9 +33,11 @@ class AnswerLoop:
     ) -> None:
         """`start_grammar` is called for the first decision; the text then follows the grammar."""
         self._eos = ids.eos_id
-        masks = ids.rules.masks_control_ids
-        self._later = Step("text", suppressed=frozenset({ids.answer_id})) if masks else _FREE
         self._numbers = number_steps(ids) if ids.rules.numbers_anywhere else {}
+        self._announcing = frozenset(self._numbers)
+        self._first = Step("text", numbers=self._announcing)
+        suppressed = frozenset({ids.answer_id} if ids.rules.masks_control_ids else ())
+        self._later = Step("text", suppressed, numbers=self._announcing)
         self._number: Step | None = None  # the value that the last id announced
         self._budget = budget
         self._start_grammar = start_grammar
@@ -64,8 +65,8 @@ class AnswerLoop:
             return self._number
         if self._start_grammar is not None:
             self._grammar = self._grammar or self._start_grammar()
-            return Step("text", mask=self._grammar.allowed())
-        return self._later if self.tokens else _FREE
+            return Step("text", mask=self._grammar.allowed(), numbers=self._announcing)
+        return self._later if self.tokens else self._first
 
     def consume(self, token: Token) -> Outcome:
         """Apply a text token, or the value that the last one announced."""

@@ -77,12 +77,16 @@ class Step:
     """The next decision: its kind, and for text the ids that may not (or alone may) be chosen.
 
     `mask` is `allowed` for large sets, as a bool for each of the first ids `[n]`; ids beyond are forbidden.
+    After an id of `numbers` nothing is fed, and the number it stands for is read from the same position.
+    `folded` may stand in for any id but the end, because all of them mean the same.
     """
 
     kind: StepKind
     suppressed: frozenset[int] = frozenset()
     allowed: frozenset[int] | None = None
     mask: NDArray[np.bool_] | None = field(default=None, compare=False)
+    numbers: frozenset[int] = field(default=frozenset(), compare=False)
+    folded: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

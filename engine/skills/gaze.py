@@ -27,6 +27,7 @@ from dreamscope.engine.skills.base import (
     Step,
     StepKind,
 )
+from dreamscope.engine.skills.objects import another_place
 from dreamscope.engine.skills.outliers import remove_outlier_points
 from dreamscope.engine.skills.spread import place_spread
 
@@ -60,6 +61,8 @@ class GazeSkill:
         self._ids = ids
         self._tokenizer = tokenizer
         self._forced = request.force_detect
+        marker = frozenset({ids.coord_id})  # whatever would be chosen, a target follows if one is forced
+        self._ask = Step("text", allowed=marker, numbers=marker) if self._forced else another_place(ids)
         self._averaged = request.face is not None
         self._sources = _sources(request)
         self._expect: StepKind = "text"
@@ -96,9 +99,7 @@ class GazeSkill:
 
     def step(self) -> Step:
         """Whether there is a target, then its x, then its y."""
-        if self._expect == "text" and self._ids.rules.only_objects:
-            return Step("text", allowed=frozenset({self._ids.coord_id, self._ids.eos_id}))
-        return Step(self._expect)
+        return self._ask if self._expect == "text" else Step(self._expect)
 
     def consume(self, token: Token) -> Outcome:
         """Apply one decision; after the last one of a source the next source starts over."""

@@ -18,6 +18,14 @@ from dreamscope.engine.skills.base import FinishReason, Outcome, SkillRequest, S
 _NUMBERS: dict[StepKind, Step] = {"coord": Step("coord"), "size": Step("size")}
 
 
+def another_place(ids: TokenizerConfig) -> Step:
+    """Whether there is (another) place: the end says no, and any other id is followed by its x."""
+    numbers = frozenset({ids.coord_id})
+    if ids.rules.only_objects:
+        return Step("text", allowed=numbers | {ids.eos_id}, numbers=numbers)
+    return Step("text", numbers=numbers, folded=ids.coord_id)
+
+
 class ObjectLoop(ABC):
     """Asks for objects until end-of-sequence or `max_objects`.
 
@@ -30,8 +38,7 @@ class ObjectLoop(ABC):
     def __init__(self, request: SkillRequest, ids: TokenizerConfig, opening: Sequence[PromptItem]) -> None:
         self._eos = ids.eos_id
         self._looks_further = ids.rules.only_objects
-        allowed = frozenset({ids.coord_id, ids.eos_id}) if ids.rules.only_objects else None
-        self._another = Step("text", allowed=allowed)
+        self._another = another_place(ids)
         self._opening = list(opening)
         self._max_objects = request.sampling.max_objects
         self._expect: StepKind = "text"

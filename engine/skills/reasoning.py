@@ -17,8 +17,6 @@ from dreamscope.engine.skills.detokenize import Detokenizer, code_point_cut
 from dreamscope.engine.skills.spread import place_spread
 from dreamscope.engine.skills.token_probs import TokenProbs
 
-_FREE = Step("text")
-
 
 class ReasoningLoop:
     """Consumes reasoning tokens up to the answer marker, which is not fed.
@@ -29,10 +27,11 @@ class ReasoningLoop:
 
     def __init__(self, ids: TokenizerConfig, tokenizer: Tokenizer, budget: Budget) -> None:
         self._ids = ids
-        masks = ids.rules.masks_control_ids
-        self._later = Step("text", suppressed=frozenset({ids.eos_id, ids.size_id})) if masks else _FREE
         numbers = number_steps(ids)
         self._numbers = numbers if ids.rules.numbers_anywhere else {ids.coord_id: numbers[ids.coord_id]}
+        self._first = Step("text", numbers=frozenset(self._numbers))
+        suppressed = frozenset({ids.eos_id, ids.size_id} if ids.rules.masks_control_ids else ())
+        self._later = Step("text", suppressed, numbers=frozenset(self._numbers))
         self._budget = budget
         self._stream = Detokenizer(tokenizer.decode, code_point_cut)
         self._probs = TokenProbs(self._stream)
@@ -60,7 +59,7 @@ class ReasoningLoop:
         """The value of a number, or text. The published loop masks nothing in its first decision."""
         if self._number is not None:
             return self._number
-        return self._later if self.tokens else _FREE
+        return self._later if self.tokens else self._first
 
     def consume(self, token: Token) -> Outcome:
         """Apply a text token, or the value that the last one announced. A size says nothing here."""

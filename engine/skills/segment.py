@@ -25,8 +25,6 @@ from dreamscope.engine.skills.base import (
 from dreamscope.engine.skills.spread import box_spread
 from dreamscope.engine.skills.svgpath import PathReader, box_of, points_of
 
-_FREE = Step("text")
-
 
 class SegmentSkill:
     """State of one segment request."""
@@ -36,6 +34,7 @@ class SegmentSkill:
     ) -> None:
         self._eos = ids.eos_id
         self._numbers = number_steps(ids)
+        self._free = Step("text", numbers=frozenset(self._numbers))
         self._number: Step | None = None  # the value that the last id announced
         self._tokenizer = tokenizer
         self._budget = budget
@@ -101,7 +100,7 @@ class SegmentSkill:
 
     def step(self) -> Step:
         """The value of a number, or text."""
-        return self._number or _FREE
+        return self._number or self._free
 
     def consume(self, token: Token) -> Outcome:
         """Apply a text token, or the value that the last one announced."""

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -11,10 +11,18 @@ import numpy as np
 import pytest
 
 from dreamscope.engine import wire
-from dreamscope.engine.models.crops import Crops
+from dreamscope.engine.devices.runner import (
+    DeviceLost,
+    ImageKey,
+    Limits,
+    Prefill,
+    Rule,
+    StepHost,
+    positions_of,
+)
 from dreamscope.engine.models.moondream2.config import Moondream2Config, TextConfig, VisionConfig
-from dreamscope.engine.models.tokens import CONTROL_IDS, Coord, PromptItem, Size
-from dreamscope.engine.runtime.engine import Engine
+from dreamscope.engine.models.tokens import CONTROL_IDS, Coord, Size
+from dreamscope.engine.runtime.engine import Batches, Engine, EngineOptions
 from dreamscope.engine.runtime.images import RawImage
 from dreamscope.engine.runtime.job import EngineRequest
 from dreamscope.engine.skills.base import Sampling, SkillRequest
@@ -31,29 +39,14 @@ class ByteTokenizer:
         return bytes(i - CONTROL_IDS for i in ids if i in TEXT_IDS).decode(errors="replace")
 
 
-@dataclasses.dataclass
-class FakeCache:
-    capacity: int
-    items: list[PromptItem] = dataclasses.field(default_factory=list)
-    image_rows: int = 0
-
-    @property
-    def length(self) -> int:
-        return self.image_rows + len(self.items)
-
-    def copy_of_prefix(self, n: int, capacity: int) -> FakeCache:
-        assert n == self.image_rows
-        return FakeCache(capacity, [], n)
-
-    def nbytes(self, itemsize: int) -> int:
-        return self.capacity * itemsize
-
-
 class EchoModel:
     """Answers a question with the question, and finds one object in the middle of every image.
 
-    `hooks` run on the engine thread within each forward, with the text fed so far.
+    As a runner, it reads what was fed back from the pages. `hooks` run on the engine thread within each
+    forward, with the text fed so far of every row.
     """
+
+    name = "echo"
 
     def __init__(self, max_context: int = 512) -> None:
         self.config = Moondream2Config(
@@ -62,62 +55,118 @@ class EchoModel:
         )
         self.tokenizer = ByteTokenizer()
         self.device = SimpleNamespace(
-            dtype="float32", synchronize=lambda *results: None, inference=contextlib.nullcontext
+            name="echo", dtype="float32", inference=contextlib.nullcontext, free_memory=lambda: None
         )
         self.calls: list[str] = []
-        self.caches: list[FakeCache] = []
+        self.prompts: list[list[Any]] = []
+        self.reserved: list[int] = []
         self.hooks: list[Callable[[str], None]] = []
         self.on_crop: Callable[[np.ndarray], None] = lambda rgb: None
         self.on_encode: Callable[[], None] = lambda: None
+        self.built = 0
+        self.lost: str | None = None
 
-    def crop(self, rgb: np.ndarray) -> Crops:
+    def build(self, limits: Limits) -> EchoModel:
+        self.limits = limits
+        self.built += 1
+        self.lost = None
+        self._there: dict[int, Any] = {}
+        self._pages: dict[int, Sequence[int]] = {}
+        self._rules: dict[int, Rule] = {0: Rule()}
+        self._work: dict[int, Any] = {}
+        self._pending: dict[int, Any] = {}
+        return self
+
+    def crop(self, rgb: np.ndarray) -> str:
         self.calls.append("crop")
         self.on_crop(rgb)
-        return Crops((1, 1), np.zeros((2, 28, 28, 3), np.uint8))
+        return "crops"
 
-    def encode_image(self, crops: Crops) -> str:
-        self.calls.append("encode")
-        self.on_encode()
-        return "rows"
-
-    def new_cache(self, capacity: int) -> FakeCache:
-        assert 0 < capacity <= self.config.text.max_context
-        return FakeCache(capacity)
-
-    def prefill_image(self, rows: str, cache: FakeCache, adapter: Any = None) -> None:
-        assert rows == "rows"
-        cache.image_rows = self.config.prefix_len
-
-    def embed(self, prompt: Sequence[PromptItem]) -> list[PromptItem]:
-        return list(prompt)
-
-    def forward(self, embeds: list[PromptItem], cache: FakeCache, adapter: Any = None) -> list[PromptItem]:
-        if cache not in self.caches:
-            self.caches.append(cache)
-        cache.items.extend(embeds)
-        assert cache.length <= cache.capacity
-        for hook in self.hooks:
-            hook(self.tokenizer.decode(item for item in cache.items if isinstance(item, int)))
-        return cache.items
-
-    def logits(self, items: list[PromptItem]) -> np.ndarray:
-        row = np.zeros(CONTROL_IDS + 256, np.float32)
-        row[self._next(items)] = 1
-        return row
-
-    def coord_logits(self, items: list[PromptItem]) -> np.ndarray:
-        return np.eye(1024, dtype=np.float32)[512]
-
-    def size_logits(self, items: list[PromptItem]) -> np.ndarray:
-        return np.eye(1024, dtype=np.float32)[[1023, 0]]
-
-    def _next(self, items: list[PromptItem]) -> int:
+    def next_id(self, items: list[Any]) -> int:
         if any(isinstance(item, Size) for item in items) or sum(isinstance(i, Coord) for i in items) > 1:
             return 0
         end = len(items) - items[::-1].index(3)
         question = [item for item in items[: items.index(3)] if item in TEXT_IDS]
         said = items[end:]
         return question[len(said)] if len(said) < len(question) else 0
+
+    # ---------------------------------------------------------------------------------------- the runner
+
+    def set_pages(self, row: int, pages: Sequence[int]) -> None:
+        self._pages[row] = pages
+        self.reserved.append(len(pages))
+
+    def set_mask(self, index: int, rule: Rule) -> None:
+        self._rules[index] = rule
+
+    def load_adapter(self, slot: int, adapter: Any) -> None: ...
+
+    def prefill(self, slot: int, rows: Sequence[Prefill], draws: Any) -> None:
+        for one in rows:
+            self.prompts.append(list(one.elements))
+            place, images = positions_of(one.elements[: one.skip]), iter(one.images)
+            for element in one.elements[one.skip :]:
+                if isinstance(element, ImageKey):
+                    assert next(images) == "crops"
+                    self.calls.append("encode")
+                    self.on_encode()
+                for _ in range(positions_of([element])):
+                    self._there[self._pages[one.row][place]] = element
+                    place += 1
+        self._forward(slot, [(one.row, positions_of(one.elements)) for one in rows])
+
+    def decode(self, slot: int, rows: Any, positions: Any, adapters: Any, draws: Any) -> None:
+        for row, position in zip(rows.tolist(), positions.tolist(), strict=True):
+            self._there[self._pages[row][position]] = self._pending[row]
+        self._forward(slot, [(row, n + 1) for row, n in zip(rows.tolist(), positions.tolist(), strict=True)])
+
+    def sample(self, slot: int, masks: Any) -> EchoModel:
+        self._moment = time.monotonic()
+        ids = []
+        for (row, items), mask in zip(self._work[slot], masks.tolist(), strict=True):
+            rule, chosen = self._rules[mask], self.next_id(items)
+            if rule.allowed == {5} or rule.allowed == {6}:
+                (chosen,) = rule.allowed
+            elif rule.folded is not None and chosen > 0:
+                chosen = rule.folded
+            numbers = {5: Coord.from_bin(512), 6: Size.from_bins(1023, 0)}
+            self._pending[row] = numbers[chosen] if chosen in rule.numbers else chosen
+            ids.append(chosen)
+        n = len(ids)
+        sizes = np.tile(np.array([1023, 0], np.int32), (n, 1))
+        self._work[slot] = StepHost(np.array(ids, np.int64), np.full(n, 512, np.int32), sizes)
+        return self
+
+    def read(self, slot: int) -> StepHost:
+        return self._work[slot]
+
+    def query(self) -> bool:
+        return True
+
+    def wait(self, timeout: float | None = None) -> None: ...
+
+    def ready_at(self) -> float:
+        return self._moment
+
+    def fence(self) -> None:
+        if self.lost:
+            raise DeviceLost(self.lost)
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+    def _forward(self, slot: int, rows: list[tuple[int, int]]) -> None:
+        if self.lost:
+            raise DeviceLost(self.lost)
+        histories = []
+        for row, length in rows:
+            items = [self._there[page] for page in self._pages[row][:length]]
+            histories.append((row, [item for item in items if not isinstance(item, ImageKey)]))
+        self._work[slot] = histories
+        for _, items in histories:
+            fed = self.tokenizer.decode(item for item in items if isinstance(item, int))
+            for hook in self.hooks:
+                hook(fed)
 
 
 class Sink:
@@ -128,9 +177,10 @@ class Sink:
         self.batches = 0
         self._changed = threading.Condition()
 
-    def __call__(self, batch: list[wire.Message]) -> None:
+    def __call__(self, batches: Batches) -> None:
         with self._changed:
-            self.events.extend(batch)
+            for _, events in batches:
+                self.events.extend(events)
             self.batches += 1
             self._changed.notify_all()
 
@@ -140,6 +190,11 @@ class Sink:
             found = self._changed.wait_for(lambda: self._first(kind), PATIENCE)
         assert found, f"no {kind} in {self.events}"
         return found
+
+    def wait_until(self, holds: Callable[[], bool]) -> None:
+        """Looked at again with every batch."""
+        with self._changed:
+            assert self._changed.wait_for(holds, PATIENCE)
 
     def end(self) -> Any:
         """The terminal event; checks that it is the only one, and the numbering."""
@@ -188,13 +243,21 @@ class Bench:
 
     def __init__(self, **options: Any) -> None:
         self.model = EchoModel(options.pop("max_context", 512))
-        self.engine = Engine(self.model, wire.ModelInfo("echo", ("query",)), **options)
+        others = {name: options.pop(name) for name in ("clock", "adapters") if name in options}
+        options = {"depth": 1, **options}  # who computes at once has nothing to overlap
+        self.engine = Engine(
+            self.model,
+            wire.ModelInfo("echo", ("query",)),
+            self.model.build,
+            options=EngineOptions(**options),
+            **others,
+        )
         self.engine.start()
         self._count = 0
 
     def ask(self, question: str = "one two three", image: RawImage | None = None, **fields: Any) -> Sink:
         self._count += 1
-        skill = fields.pop("skill", "query")
+        skill, sink = fields.pop("skill", "query"), fields.pop("sink", None) or Sink()
         sampling = Sampling(temperature=0.0, max_tokens=fields.pop("max_tokens", 100))
         text = {"query": {"question": question}, "caption": {}}.get(skill, {"object": question})
         request = EngineRequest(
@@ -203,7 +266,6 @@ class Bench:
             image=image,
             **fields,
         )
-        sink = Sink()
         self.engine.submit(request, sink)
         return sink
 
@@ -238,4 +300,4 @@ def gate() -> Gate:
 
 @pytest.fixture
 def picture() -> Callable[[str], RawImage]:
-    return lambda digest: RawImage(np.zeros((30, 40, 3), np.uint8), digest)
+    return lambda name: RawImage.of(np.full((30, 40, 3), ord(name), np.uint8))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
+import numpy as np
 import pytest
 
 from dreamscope.engine import errors, wire
+from dreamscope.engine.runtime.images import RawImage
 
 # ------------------------------------------------------------------------------------------ a normal life
 
@@ -55,19 +58,60 @@ def test_objects(bench: Any, picture: Any) -> None:
     assert [event.wire_type for event in detect.events[2:-1]] == ["box.center", "box"]
 
 
-def test_requests_are_served_in_order(bench: Any) -> None:
-    desk = bench()
-    gate = desk.gate("first")
+def test_requests_start_in_the_order_of_their_arrival(bench: Any) -> None:
+    desk = bench(max_batch=2)
+    gate = desk.gate("firstf")
     first = desk.ask("first")
     gate.wait()
     others = [desk.ask(f"q{i}") for i in range(5)]
     gate.open()
+    assert [sink.end().output["answer"] for sink in others] == [f"q{i}" for i in range(5)]
     first.end()
-    for sink in others:
+    assert [sink.events[0].position for sink in others] == [0, 1, 2, 3, 4]
+    assert [prompt[5] for prompt in desk.model.prompts[1:]] == [21 + ord(str(i)) for i in range(5)]
+
+
+def test_requests_are_served_together(bench: Any) -> None:
+    """Long answers and short ones: nobody waits for another one's end."""
+    desk = bench()
+    question = "a long question, and thus a long answer"
+    gate = desk.gate(question + "a l")
+    long = desk.ask(question)
+    gate.wait()
+    for text in ("one", "two"):
+        desk.ask(text, sink=long)
+    gate.open()
+    long.wait_until(lambda: len(long.of(wire.RequestDone)) == 3)
+    ended = long.of(wire.RequestDone)
+    assert [done.output["answer"] for done in ended] == ["one", "two", question]
+    assert 1 < ended[-1].metrics.batch_mean <= 3
+
+
+def test_events_leave_once_for_a_consumer_and_tick(bench: Any) -> None:
+    desk = bench()
+    sinks = [desk.ask("same length") for _ in range(4)]
+    shared = sinks[0]
+    for sink in sinks:
         sink.end()
-    assert [sink.events[0].position for sink in others] == [1, 2, 3, 4, 5]
-    assert [cache.items[4] for cache in desk.model.caches[1:]] == [21 + ord("q")] * 5
-    assert [cache.items[5] for cache in desk.model.caches[1:]] == [21 + ord(str(i)) for i in range(5)]
+    ticks = len(desk.engine.steps())
+    ended = threading.Semaphore(0)
+    calls = []
+
+    def everybody(batches: Any) -> None:
+        calls.append([request_id for request_id, _ in batches])
+        for _, events in batches:
+            if isinstance(events[-1], wire.TERMINAL):
+                ended.release()
+
+    desk.engine.pause()
+    for name in "abcd":
+        desk.ask("same length", request_id=name, sink=everybody)
+    desk.engine.resume()
+    for _ in "abcd":
+        assert ended.acquire(timeout=20)
+    assert shared.batches <= len(calls) + ticks
+    assert max(len(call) for call in calls) == 4
+    assert all(len(set(call)) == len(call) for call in calls)
 
 
 def test_length_when_the_budget_or_the_context_ends(bench: Any) -> None:
@@ -80,11 +124,13 @@ def test_length_when_the_budget_or_the_context_ends(bench: Any) -> None:
     assert done.metrics.input_tokens + done.metrics.output_tokens == 40
 
 
-def test_buffers_are_no_larger_than_needed(bench: Any, picture: Any) -> None:
+def test_no_more_pages_are_reserved_than_needed(bench: Any, picture: Any) -> None:
     desk = bench()
     desk.ask("one", max_tokens=9).end()
     desk.ask("one", max_tokens=9, image=picture("a")).end()
-    assert [cache.capacity for cache in desk.model.caches] == [9 + 9, 5 + 8 + 9]
+    assert desk.model.reserved == [9 + 9 + 1, 5 + 8 + 9 + 1]
+    gauges = desk.engine.gauges()
+    assert (gauges.pages_private, gauges.running, gauges.in_flight) == (0, 0, 0)
 
 
 # ------------------------------------------------------------------------------------------------- images
@@ -100,10 +146,10 @@ def test_an_image_is_encoded_once(bench: Any, picture: Any) -> None:
     other.end()
     assert desk.model.calls == ["crop", "encode", "crop", "encode"]
     starts = [sink.of(wire.RequestStarted)[0] for sink in (first, second, other)]
-    assert [start.cached_tokens for start in starts] == [0, 5, 0]
-    assert [start.image for start in starts] == [wire.ImageInfo(40, 30, 2)] * 3
+    assert [start.cached_tokens for start in starts] == [0, 5 + 3, 0]  # the image, and "query" behind it
+    assert [start.image for start in starts] == [wire.ImageInfo(40, 30, 13)] * 3
     assert second.end().metrics.image_time_ms is None
-    assert second.end().metrics.cached_tokens == 5
+    assert second.end().metrics.cached_tokens == 8
     stats = desk.engine.stats()
     assert (stats["prefix_hits"], stats["prefix_misses"], stats["cached_images"]) == (1, 2, 2)
 
@@ -118,11 +164,28 @@ def test_waiting_requests_share_the_crops_of_one_image(bench: Any, gate: Any, pi
     assert desk.model.calls == ["crop", "encode"]
 
 
-def test_without_room_in_the_cache_every_request_encodes(bench: Any, picture: Any) -> None:
-    desk = bench(image_cache_bytes=0)
-    for _ in range(2):
-        assert desk.ask("one", image=picture("a")).end().metrics.cached_tokens == 0
+def test_an_image_that_had_to_make_room_is_encoded_again(bench: Any, picture: Any) -> None:
+    desk = bench(pages=512)
+    desk.ask("one", image=picture("a")).end()
+    desk.ask("one", max_tokens=500).end()  # takes every page
+    assert desk.ask("one", image=picture("a")).end().metrics.cached_tokens == 0
     assert desk.model.calls == ["crop", "encode"] * 2
+    assert desk.engine.gauges().evictions > 0
+
+
+def test_what_an_answer_has_computed_is_not_computed_again(bench: Any, picture: Any) -> None:
+    desk = bench()
+    desk.ask("one", image=picture("a")).end()
+    again = desk.ask("one", image=picture("a")).end().metrics
+    assert again.cached_tokens == again.input_tokens - 1  # the last position decides the first token
+
+
+def test_equal_pixels_are_one_image(bench: Any) -> None:
+    desk = bench()
+    pixels = np.zeros((30, 40, 3), np.uint8)
+    for rgb in (pixels, pixels.copy(), pixels.reshape(40, 30, 3)):
+        desk.ask("one", image=RawImage.of(rgb)).end()
+    assert desk.model.calls == ["crop", "encode"] * 2  # another shape is another image
 
 
 def test_a_request_without_image_passes_one_whose_crops_are_being_cut(
@@ -142,7 +205,7 @@ def test_a_request_without_image_passes_one_whose_crops_are_being_cut(
 
 def test_queue_full(bench: Any) -> None:
     desk = bench(max_queue=2)
-    gate = desk.gate("one")
+    gate = desk.gate("oneo")
     sinks = [desk.ask("one")]
     gate.wait()
     sinks += [desk.ask("two"), desk.ask("three")]
@@ -177,7 +240,7 @@ def test_a_prompt_beyond_the_context_is_refused_with_numbers(bench: Any, picture
 
 def test_stats(bench: Any) -> None:
     desk = bench(max_queue=7)
-    gate = desk.gate("first")
+    gate = desk.gate("firstf")
     first = desk.ask("first")
     gate.wait()
     second = desk.ask("second")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from PIL import Image
 
 from dreamscope.engine import wire
 from dreamscope.engine.devices.registry import open_device
+from dreamscope.engine.devices.runners import build_runner
 from dreamscope.engine.models.moondream2.model import Moondream2
 from dreamscope.engine.runtime.engine import Engine, EngineRequest
 from dreamscope.engine.runtime.generate import generate
@@ -70,7 +72,10 @@ def engine(load: Any) -> Iterator[Any]:
     def get(device_name: str, name: str) -> Engine:
         """Loaded by the thread of the tests, and run by a thread of its own."""
         if (device_name, name) not in made:
-            made[device_name, name] = Engine(load(device_name, name), wire.ModelInfo(name, SKILLS))
+            model = load(device_name, name)
+            made[device_name, name] = Engine(
+                model, wire.ModelInfo(name, SKILLS), partial(build_runner, model)
+            )
             made[device_name, name].start()
         return made[device_name, name]
 

@@ -6,7 +6,7 @@ from dreamscope.engine.runtime.image_cache import EncodedImage, ImageCache
 
 
 def encoded(nbytes: int) -> EncodedImage:
-    return EncodedImage(SimpleNamespace(), 2, nbytes)
+    return EncodedImage(SimpleNamespace(), nbytes)
 
 
 def test_the_least_recently_used_goes_first() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import struct
 import zlib
@@ -13,7 +12,7 @@ import pytest
 from PIL import Image
 
 from dreamscope.engine.errors import ImageDecodeFailed, ImageTooLarge
-from dreamscope.engine.runtime.images import decode_image
+from dreamscope.engine.runtime.images import RawImage, decode_image
 
 
 def gradient(width: int = 24, height: int = 16) -> Image.Image:
@@ -47,7 +46,15 @@ def test_formats(kind: str, options: dict[str, Any], error: int) -> None:
     assert image.rgb.shape == (16, 24, 3)
     assert image.rgb.dtype == np.uint8
     assert np.abs(image.rgb.astype(int) - np.asarray(gradient()).astype(int)).max() <= error
-    assert image.digest == hashlib.sha256(data).hexdigest()
+
+
+def test_an_image_is_known_by_its_pixels() -> None:
+    png, webp = (decode_image(encoded(gradient(), kind, lossless=True)) for kind in ("PNG", "WEBP"))
+    assert png.digest == webp.digest
+    others = (gradient(16, 24), gradient().transpose(Image.Transpose.FLIP_LEFT_RIGHT))
+    digests = {RawImage.of(np.asarray(image)).digest for image in others}
+    reshaped = RawImage.of(png.rgb.reshape(24, 16, 3))
+    assert len(digests | {png.digest, reshaped.digest, png.mirrored().digest}) == 5
 
 
 def test_first_frame_of_an_animation() -> None:

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +23,11 @@ from numpy.typing import NDArray
 from dreamscope.engine import wire
 from dreamscope.engine.devices.base import Device
 from dreamscope.engine.models.base import Model
-from dreamscope.engine.runtime.engine import Engine
+from dreamscope.engine.runtime.engine import Engine, EngineOptions
 from dreamscope.engine.runtime.images import RawImage
 from dreamscope.engine.runtime.job import EngineRequest
 from dreamscope.engine.runtime.refiner import MaskRefiner
+from dreamscope.engine.runtime.row_runner import RowRunner
 from dreamscope.engine.skills.base import Sampling, SkillRequest
 from dreamscope.engine.weights.hub import ModelFiles
 from dreamscope.engine.weights.load import load_files
@@ -44,7 +48,7 @@ class Outlining(Model):
         super().__init__(model.config, model.device, model.weights, model.tokenizer)
         ids = model.config.tokenizer
         said = [token for word in words for token in model.tokenizer.encode(word)]
-        self._script = iter([ids.coord_id, ids.coord_id, ids.size_id, *said, ids.eos_id])
+        self._script = cycle([ids.coord_id, ids.coord_id, ids.size_id, *said, ids.eos_id])
 
     def logits(self, hidden: Any) -> NDArray[np.float32]:
         return np.eye(self.config.text.vocab_size, dtype=np.float32)[next(self._script)]
@@ -108,7 +112,9 @@ def segment(tiny: Model, new_sink: Any) -> Iterator[Callable[..., Told]]:
         **asked: Any,
     ) -> Told:
         outlining = Outlining(tiny, words)
-        engine = Engine(outlining, wire.ModelInfo("tiny", ("segment",)), refiner=refiner)
+        engine = Engine(
+            outlining, wire.ModelInfo("tiny", ("segment",)), partial(RowRunner, outlining), refiner=refiner
+        )
         started.append(engine)
         engine.start()
         rgb = np.random.default_rng(3).integers(0, 256, (70, 110, 3), np.uint8)
@@ -156,6 +162,61 @@ def test_the_coarse_path_is_told_before_it_is_refined(segment: Any, stub: Any, n
     told = segment(stub(answer), sink=sink)
     assert Told(seen).streamed == PATH
     assert seen == told.events[:-2]
+
+
+@pytest.fixture
+def slow(tiny: Model, stub: Any) -> Iterator[Any]:
+    """An engine whose refiner waits for `go`."""
+    go = threading.Event()
+
+    def answer(rgb: NDArray[np.uint8], path: str, bbox: wire.Box) -> tuple[str, wire.Box]:
+        assert go.wait(20)
+        return FINER
+
+    outlining, refiner = Outlining(tiny, WORDS), stub(answer)
+    engine = Engine(
+        outlining,
+        wire.ModelInfo("tiny", ("segment",)),
+        partial(RowRunner, outlining),
+        options=EngineOptions(depth=1),  # no step beyond the end of the script
+        refiner=refiner,
+    )
+    engine.start()
+    yield engine, go
+    go.set()
+    engine.shutdown()
+
+
+def a_cat(name: str) -> EngineRequest:
+    asked = SkillRequest("segment", Sampling(temperature=0.0, max_tokens=200), object="cat")
+    return EngineRequest(name, asked, RawImage.of(np.zeros((70, 110, 3), np.uint8)))
+
+
+def test_nobody_waits_for_the_refiner_of_another(slow: Any, new_sink: Any) -> None:
+    engine, go = slow
+    sinks = [new_sink(), new_sink()]
+    for name, sink in zip("ab", sinks, strict=True):
+        engine.submit(a_cat(name), sink)
+        sink.wait_until(lambda sink=sink: Told(sink.events).streamed == PATH)
+        assert not sink.of((wire.MaskDone, wire.RequestDone))
+    engine.cancel("a")  # too late: it is decoded
+    go.set()
+    assert [Told(sink.events).result.refined for sink in sinks if sink.end()] == [True, True]
+
+
+def test_at_the_end_the_outline_is_told_as_it_is(slow: Any, new_sink: Any) -> None:
+    engine, go = slow
+    sink = new_sink()
+    engine.submit(a_cat("a"), sink)
+    sink.wait_until(lambda: Told(sink.events).streamed == PATH)
+    ending = threading.Thread(target=engine.shutdown)
+    ending.start()
+    assert isinstance(sink.end(), wire.RequestDone)
+    assert Told(sink.events).mask.path == PATH
+    assert not Told(sink.events).result.refined
+    go.set()
+    ending.join(20)
+    assert not ending.is_alive()
 
 
 def test_spreads_stay_with_the_box_that_they_belong_to(segment: Any, stub: Any) -> None:

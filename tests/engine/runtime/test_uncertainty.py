@@ -22,6 +22,7 @@ from dreamscope.engine.models.tokens import size_values
 from dreamscope.engine.runtime import spread as readings
 from dreamscope.engine.runtime.engine import Engine, EngineRequest
 from dreamscope.engine.runtime.images import RawImage
+from dreamscope.engine.runtime.row_runner import RowRunner
 from dreamscope.engine.server.state import Accumulated
 from dreamscope.engine.skills.base import Sampling, SkillRequest
 from dreamscope.engine.verify.golden import GoldenSet, open_golden
@@ -183,7 +184,9 @@ def ask(load: Callable[[str], Model], new_sink: Any) -> Iterator[Callable[..., R
         model = load(family)
         steered = Steered(model, script(model, skill))
         first = sorted(golden(family).data["images"])[0] if family == "moondream2" else 0
-        engine = Engine(steered, wire.ModelInfo(family, tuple(wire.RESULTS)))
+        engine = Engine(
+            steered, wire.ModelInfo(family, tuple(wire.RESULTS)), functools.partial(RowRunner, steered)
+        )
         started.append(engine)
         engine.start()
         request = SkillRequest(

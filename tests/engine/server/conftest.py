@@ -17,12 +17,12 @@ from PIL import Image
 from websockets.asyncio.client import ClientConnection, connect
 
 from dreamscope.engine import wire
-from dreamscope.engine.runtime.job import EngineRequest
+from dreamscope.engine.runtime.job import Deliver, EngineRequest
 from dreamscope.engine.server.app import build_app
 from dreamscope.engine.server.listen import bind
 from dreamscope.engine.server.options import ServerOptions
 from dreamscope.engine.server.process import EngineServer, uvicorn_config
-from dreamscope.engine.server.serving import Deliver, Known, Serving
+from dreamscope.engine.server.serving import Known, Serving
 from dreamscope.engine.server.shelf import Shelf
 from dreamscope.engine.weights.progress import Progress, Report
 
@@ -50,7 +50,7 @@ class FakeJob:
             )
             self._seq += 1
             self.ended = self.ended or isinstance(event, wire.TERMINAL)
-        self._deliver(batch)
+        self._deliver([(self.request.request_id, batch)])
 
     def text(self, *deltas: str) -> None:
         """Answer deltas, one per event."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dreamscope.engine import wire
 from dreamscope.engine.config import SETTINGS
-from dreamscope.engine.errors import AdapterNotFound
+from dreamscope.engine.errors import AdapterNotFound, DeviceUnavailable
 from dreamscope.engine.models.registry import find_model
 from dreamscope.engine.runtime.adapters import AdapterId
-from dreamscope.engine.runtime.job import EngineRequest
+from dreamscope.engine.runtime.job import Batches, EngineRequest
 from dreamscope.engine.server.loading import Loader
 from dreamscope.engine.settings import load
 from dreamscope.engine.skills.base import Sampling, SkillRequest
@@ -49,3 +51,29 @@ def test_adapters_are_looked_for_in_the_folder(serve: Any, tmp_path: Path) -> No
 def test_without_a_folder_there_are_none(serve: Any) -> None:
     with pytest.raises(AdapterNotFound, match="without a folder of adapters"):
         serve().submit(request(), lambda batch: None)
+
+
+def test_the_simulated_device_needs_no_weights() -> None:
+    values = load(SETTINGS, "serve", {"device": "sim", "depth": "2", "max_batch": "3"}, {})
+    serving = Loader(values).load(find_model("sprite-2"), lambda progress: None)
+    assert (serving.device, serving.model.id) == ("simulated", "sprite-2")
+    ended = threading.Event()
+    last: list[wire.Message] = []
+
+    def deliver(batches: Batches) -> None:
+        last.extend(batches[0][1])
+        if isinstance(last[-1], wire.TERMINAL):
+            ended.set()
+
+    asked = SkillRequest("point", Sampling(temperature=0.0, max_objects=3), object="cat")
+    serving.engine.submit(EngineRequest("r", asked), deliver)
+    assert ended.wait(20)
+    serving.engine.shutdown()
+    assert isinstance(last[-1], wire.RequestDone)
+    assert last[-1].metrics.depth == 2
+
+
+def test_the_simulated_device_downloads_nothing() -> None:
+    values = load(SETTINGS, "serve", {"device": "sim"}, {})
+    with pytest.raises(DeviceUnavailable, match="sprite-2"):
+        Loader(values).load(find_model("moondream-2"), lambda progress: None)

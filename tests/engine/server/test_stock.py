@@ -228,22 +228,17 @@ async def test_each_model_lists_the_adapters_that_fit_it(shelf_of: Any, tmp_path
 async def test_threads_are_those_of_each_model(shelf_of: Any, monkeypatch: Any) -> None:
     import torch
 
-    from dreamscope.engine.runtime.engine import Engine
+    from dreamscope.engine.runtime.core import Core
 
     seen: dict[str, int] = {}
-    run = Engine._run
+    close = Core.close
 
-    def watched(self: Engine) -> None:
-        stop = self._end_everything
+    def watched(core: Any) -> None:
+        name = core._model_id
+        core._runner._worker.submit(lambda: seen.update({name: torch.get_num_threads()}))
+        close(core)
 
-        def ending() -> None:
-            seen[self._info.id] = torch.get_num_threads()
-            stop()
-
-        self._end_everything = ending  # type: ignore[method-assign]
-        run(self)
-
-    monkeypatch.setattr(Engine, "_run", watched)
+    monkeypatch.setattr(Core, "close", watched)
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     try:

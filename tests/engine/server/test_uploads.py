@@ -15,7 +15,7 @@ from dreamscope.engine.server.uploads import MAX_IMAGES, Upload, UploadStore
 
 
 def upload(side: int) -> Upload:
-    return Upload(RawImage(np.zeros((side, side, 3), np.uint8), f"digest {side}"), 1)
+    return Upload(RawImage(np.zeros((side, side, 3), np.uint8), f"digest {side}"), 1, "")
 
 
 async def put(store: UploadStore, name: str, side: int = 10) -> None:

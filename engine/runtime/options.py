@@ -1,0 +1,65 @@
+"""What an operator may choose about an engine, and what follows from it for the runner."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from dreamscope.engine.devices.base import DType
+from dreamscope.engine.devices.runner import Limits
+from dreamscope.engine.models.base import ModelConfig
+from dreamscope.engine.models.limits import MAX_BATCH, default_limits
+from dreamscope.engine.runtime.cost_model import AdaptiveDepth, Depth, FixedDepth
+from dreamscope.engine.runtime.planner import Policy
+
+
+class Place(Protocol):
+    """A device, as far as the engine looks at it."""
+
+    @property
+    def name(self) -> str:
+        """As people call it."""
+
+    @property
+    def dtype(self) -> DType:
+        """What keys and values are kept in."""
+
+    def inference(self) -> AbstractContextManager[object]:
+        """Scope in which the calling thread only computes."""
+
+    def free_memory(self) -> int | None:
+        """Bytes that may be used, `None` if unknown."""
+
+
+DepthChoice = Literal["auto", 1, 2]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """`pages` counts positions that can be kept; `None` takes what the memory suggests."""
+
+    depth: DepthChoice = "auto"
+    """Steps in flight: two overlap host and device, auto goes back to one where that does not pay."""
+    max_batch: int = MAX_BATCH
+    """Requests that are decoded together."""
+    max_queue: int = 64
+    """Requests that may wait; more are refused."""
+    pages: int | None = None
+    prefill_burst: int | None = 1
+    """Prompts read in a row while somebody decodes; `None`: as many as there are."""
+    max_wait_ms: float = 250.0
+    """After so long a waiting request goes first."""
+
+    def policy(self) -> Policy:
+        """What the planner goes by."""
+        return Policy(max_wait_ms=self.max_wait_ms, prefill_burst=self.prefill_burst)
+
+    def limits(self, config: ModelConfig, device: Place) -> Limits:
+        """Sizes of a runner of this model."""
+        return default_limits(config, device.dtype, device.free_memory(), self.max_batch, self.pages)
+
+
+def depth_rule(choice: DepthChoice) -> Depth:
+    """Raises `ValueError` for anything but auto, 1 and 2."""
+    return AdaptiveDepth() if choice == "auto" else FixedDepth(choice)
