@@ -1,8 +1,7 @@
 """The device operations in MLX.
 
 Arrays are lazy: an operation only notes what to do. `numpy` and `synchronize` compute everything that their
-argument needs and wait for it; `submit` starts that and does not wait. A decode step is one submission, of
-its last row, and one reading, of the logits of that row.
+argument needs and wait for it; `submit` starts that and does not wait.
 
 Work that is still to be done belongs to the thread that noted it, because MLX keeps its streams per thread:
 results travel between threads only once they are computed. Weights and arrays made from host values carry
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 from dreamscope.engine.devices import mlx_experts
 from dreamscope.engine.devices.base import DType, Int4Matrices, Matrices, Quantised, Stored
 from dreamscope.engine.devices.host_memory import free_host_memory
+from dreamscope.engine.devices.mlx_batch import MlxMirror, mlx_draw
 from dreamscope.engine.devices.mlx_packed import PackedMatrices, pack
 
 LAYER_NORM_EPS = 1e-5
@@ -87,6 +87,10 @@ class MlxDevice:
             return mx.array(values, mx.float32 if exact else self._dtype)
         return mx.array(values, mx.bool_ if values.dtype.kind == "b" else mx.int32)
 
+    def mirror(self, values: NDArray[Any]) -> MlxMirror:
+        """Arrays cannot be changed: each upload makes a new one."""
+        return MlxMirror(values)
+
     def zeros(self, shape: Sequence[int]) -> mx.array:
         """Zeros in the compute dtype."""
         return mx.zeros(tuple(shape), self._dtype)
@@ -124,6 +128,19 @@ class MlxDevice:
         """
         buffer[:, :, start : start + rows.shape[2]] = rows
         return buffer
+
+    def store(self, buffer: mx.array, indices: mx.array, rows: mx.array) -> mx.array:
+        """As with `write`."""
+        buffer[indices] = rows.astype(buffer.dtype)
+        return buffer
+
+    def take_along(self, x: mx.array, indices: mx.array) -> mx.array:
+        """Gather."""
+        return mx.take_along_axis(x, indices, -1)
+
+    def where(self, condition: mx.array, a: mx.array, b: mx.array | float) -> mx.array:
+        """A selection."""
+        return mx.where(condition, a, b)
 
     def linear(self, x: mx.array, weight: mx.array | PackedMatrices, bias: mx.array) -> mx.array:
         """`x @ weight^T + bias`."""
@@ -166,6 +183,27 @@ class MlxDevice:
     def attention(self, q: mx.array, k: mx.array, v: mx.array, mask: mx.array | None) -> mx.array:
         """Scaled dot-product attention with grouped key heads."""
         return mx.fast.scaled_dot_product_attention(q, k, v, scale=1 / math.sqrt(q.shape[-1]), mask=mask)
+
+    def paged_attention(
+        self, q: mx.array, k: mx.array, v: mx.array, table: mx.array, lengths: mx.array
+    ) -> mx.array:
+        """Gather the pages, and attend to the rows that are there."""
+        keys, values = (mx.transpose(mx.take(pages, table, 0), (0, 2, 1, 3)) for pages in (k, v))
+        there = mx.arange(table.shape[1]) < lengths[:, None]
+        return self.attention(q[:, :, None], keys, values, there[:, None, None])[:, :, 0]
+
+    def softmax(self, x: mx.array) -> mx.array:
+        """In float32."""
+        return mx.softmax(x.astype(mx.float32), axis=-1)
+
+    def argmax(self, x: mx.array) -> mx.array:
+        """The first of equals; one that is no number passes for the largest."""
+        best = mx.argmax(mx.where(mx.isnan(x), mx.inf, x), axis=-1)
+        return best.astype(mx.int32)
+
+    def draw(self, logits: mx.array, temperature: mx.array, top_p: mx.array, uniforms: mx.array) -> mx.array:
+        """By sorting, with sums in float32."""
+        return mlx_draw(logits, temperature, top_p, uniforms)
 
     def cos(self, x: mx.array) -> mx.array:
         """Elementwise cosine."""
