@@ -10,10 +10,10 @@ with B sequences, T positions, D features; H heads of width E.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,8 @@ INT4_GROUP = 64
 """Neighbours in a row of `Int4Matrices` that share a scale and a bias."""
 FP8_ROW = 32
 """Rows of `Fp8Matrices` have a multiple of so many numbers."""
+GREEDY_BELOW = 1e-5
+"""Temperatures under this are greedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,18 @@ class Fp8Matrices:
 Matrices = Int4Matrices | Fp8Matrices
 
 
+class Rotation(NamedTuple):
+    """How heads are rotated: `y = x[first] * cos + x[second] * sin` over their last axis.
+
+    `cos`, `sin` float32 `[n, 1, E]`, a row for each position; `first`, `second` source indices `[E]`.
+    """
+
+    cos: Array
+    sin: Array
+    first: Array
+    second: Array
+
+
 class Mirror(Protocol):
     """An array with a twin on the host, which is filled there and crosses over when it is told to.
 
@@ -69,8 +83,8 @@ class Mirror(Protocol):
     def array(self) -> Array:
         """The device's side, as of the last upload; the same object for ever where arrays can be changed."""
 
-    def upload(self) -> None:
-        """Queue the copy. The host's side stays as it is until that is done."""
+    def upload(self, rows: Iterable[int] | None = None) -> None:
+        """Queue the copy, of these `rows` alone if given. What is copied stays as it is until it is done."""
 
 
 class Device(Protocol):
@@ -194,6 +208,38 @@ class Device(Protocol):
         `table` `[B, S]`, and the first `lengths[i]` of them count. Scale and heads as in `attention`.
         """
 
+    def prefix_attention(self, q: Array, k: Array, v: Array, table: Array, block: int) -> Array:
+        """Softmax attention of the last queries of a prompt, `[T, H, E]`, which is in pages whole.
+
+        `k`, `v` as for `paged_attention`; position j is page `table[j]` of `table` `[S]`. The queries are
+        the last T positions. Positions below `block`, at most S, see each other, the others what is before
+        them.
+        """
+
+    def rotate_store(
+        self, heads: Array, values: Array, rotation: Rotation, pages: Array, k: Array, v: Array
+    ) -> tuple[Array, Array, Array]:
+        """Rotate heads `[n, H + Hkv, E]`, queries and then keys, and put keys and `values` into their pages.
+
+        Position i goes to page `pages[i]` of `k` and `v` `[pages, Hkv, E]`. Gives the queries `[n, H, E]`,
+        and `k` and `v`: as with `store`, keep only what is returned.
+        """
+
+    def lora(self, y: Array, x: Array, down: Array, up: Array, slots: Array) -> Array:
+        """`y + x @ down[s] @ up[s]` with s = `slots[b]` for all of `x[b]`.
+
+        `x` `[B, T, in]`, `y` `[B, T, out]`, `down` `[slots, in, rank]`, `up` `[slots, rank, out]`; slot 0 is
+        zero. The `y` passed in may be changed or consumed.
+        """
+
+    def expert_lora(self, y: Array, x: Array, a: Array, b: Array, slots: Array, ids: Array) -> Array:
+        """`y` plus `b[s, e] @ a[s, e] @ x[i]` with s the slot of row i and e its experts `ids[i]`.
+
+        `y` `[n, k, out]`, `x` `[n, 1 or k, in]` and `ids` `[n, k]` as for `expert_linear`, `a` `[slots, E,
+        rank, in]`, `b` `[slots, E, out, rank]`; `slots` `[B]`, each for n / B consecutive rows. Slot 0 is
+        zero. The `y` passed in may be changed or consumed.
+        """
+
     def softmax(self, x: Array) -> Array:
         """Over the last axis, in float32."""
 
@@ -206,6 +252,16 @@ class Device(Protocol):
         The distribution is the softmax at a positive temperature, less the ids before which more than
         `top_p` of it lies in descending order; the id is where its sum in the order of ids passes the
         number. What it gives for a row with NaN, or without a finite logit, is any id.
+        """
+
+    def sample(
+        self, logits: Array, allowed: Array, rules: Array, settings: tuple[Array, Array, Array] | None
+    ) -> Array:
+        """An id for each row of float32 `logits` `[n, V]` among those that `allowed[rules[i]]` allows: `[n]`.
+
+        `allowed` bools `[m, V]`, of which row 0 allows all. `settings` are what `draw` takes beside logits;
+        rows with a temperature under `GREEDY_BELOW`, and all without settings, take the best id. It is -1
+        where an allowed logit is NaN or the best of them is not finite.
         """
 
     def cos(self, x: Array) -> Array:

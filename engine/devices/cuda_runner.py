@@ -51,7 +51,6 @@ class CudaRunner:
         self._card = card
         self._compute, self._copy = card.stream(), card.stream()
         card.fence()  # the weights are there, whichever stream brought them
-        self._host_table = torch.from_numpy(program.table.host)
         self._unmapped: set[int] = set()
         features, choice = self._first_step()
         self._slots = [Slot(card, self.limits.rows, features, choice) for _ in range(SLOTS)]
@@ -150,13 +149,12 @@ class CudaRunner:
         return one
 
     def _launch(self, one: Slot, forward: Work) -> None:
-        table, mapped = self._program.table.array, sorted(self._unmapped)
+        mapped = sorted(self._unmapped)
         self._unmapped.clear()
 
         def upload() -> None:
             one.upload_meta()
-            for row in mapped:
-                table[row].copy_(self._host_table[row], non_blocking=True)
+            self._program.table.upload(mapped)
 
         self._compute.run(upload)
         self._compute.run(forward)

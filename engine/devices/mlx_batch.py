@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import mlx.core as mx
@@ -16,17 +17,26 @@ class MlxMirror:
 
     def __init__(self, host: NDArray[Any]) -> None:
         self.host = host
-        self.upload()
+        self._array = self._copied(...)
 
     @property
     def array(self) -> mx.array:
         """As of the last upload."""
         return self._array
 
-    def upload(self) -> None:
-        """Copy."""
+    def upload(self, rows: Iterable[int] | None = None) -> None:
+        """Copy. Rows go into a successor, which shares the memory where nothing reads the old contents."""
+        if rows is None:
+            self._array = self._copied(...)
+            return
+        changed = np.array(list(rows), np.int32)
+        successor = mx.array(self._array)
+        successor[mx.array(changed)] = self._copied(changed)
+        self._array = successor
+
+    def _copied(self, part: Any) -> mx.array:
         kinds = {"f": np.float32, "b": np.bool_}
-        self._array = mx.array(self.host.astype(kinds.get(self.host.dtype.kind, np.int32), copy=False))
+        return mx.array(self.host[part].astype(kinds.get(self.host.dtype.kind, np.int32), copy=False))
 
 
 def mlx_draw(logits: mx.array, temperature: mx.array, top_p: mx.array, uniforms: mx.array) -> mx.array:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from dreamscope.engine.devices import mlx_experts
 from dreamscope.engine.devices.base import DType, Int4Matrices, Matrices, Quantised, Stored
+from dreamscope.engine.devices.composed import ComposedOps
 from dreamscope.engine.devices.host_memory import free_host_memory
 from dreamscope.engine.devices.mlx_batch import MlxMirror, mlx_draw
 from dreamscope.engine.devices.mlx_packed import PackedMatrices, pack
@@ -52,7 +53,7 @@ def claim_memory() -> None:
     mx.set_cache_limit(share // CACHE_SHARE)
 
 
-class MlxDevice:
+class MlxDevice(ComposedOps):
     """`Device` over MLX arrays; see `base.py` for what each operation means."""
 
     def __init__(self, dtype: DType) -> None:
@@ -191,6 +192,20 @@ class MlxDevice:
         keys, values = (mx.transpose(mx.take(pages, table, 0), (0, 2, 1, 3)) for pages in (k, v))
         there = mx.arange(table.shape[1]) < lengths[:, None]
         return self.attention(q[:, :, None], keys, values, there[:, None, None])[:, :, 0]
+
+    def prefix_attention(
+        self, q: mx.array, k: mx.array, v: mx.array, table: mx.array, block: int
+    ) -> mx.array:
+        """The queries of the block without a mask, then those after it."""
+        k, v = (mx.take(pages, table, 0) for pages in (k, v))
+        q, k, v = (mx.transpose(x, (1, 0, 2))[None] for x in (q, k, v))
+        scale, inner = 1 / math.sqrt(q.shape[-1]), max(0, block - (k.shape[2] - q.shape[2]))
+        attend, parts = mx.fast.scaled_dot_product_attention, []
+        if inner:
+            parts.append(attend(q[:, :, :inner], k[:, :, :block], v[:, :, :block], scale=scale))
+        if inner < q.shape[2]:
+            parts.append(attend(q[:, :, inner:], k, v, scale=scale, mask="causal"))
+        return mx.transpose(mx.concatenate(parts, 2)[0], (1, 0, 2))
 
     def softmax(self, x: mx.array) -> mx.array:
         """In float32."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ class SharedMirror:
     host: NDArray[Any]
     array: torch.Tensor
 
-    def upload(self) -> None:
+    def upload(self, rows: Iterable[int] | None = None) -> None:
         """It is there."""
 
 
@@ -28,9 +29,10 @@ class PinnedMirror:
     array: torch.Tensor
     pinned: torch.Tensor
 
-    def upload(self) -> None:
+    def upload(self, rows: Iterable[int] | None = None) -> None:
         """In the current stream."""
-        self.array.copy_(self.pinned, non_blocking=True)
+        for part in (...,) if rows is None else rows:
+            self.array[part].copy_(self.pinned[part], non_blocking=True)
 
 
 def mirror_of(values: NDArray[Any], place: torch.device) -> SharedMirror | PinnedMirror:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dreamscope.engine.devices import torch_experts
 from dreamscope.engine.devices.base import DType, Int4Matrices, Matrices, Mirror, Quantised, Stored
+from dreamscope.engine.devices.composed import ComposedOps
 from dreamscope.engine.devices.torch_mirror import mirror_of
 
 LAYER_NORM_EPS = 1e-5
@@ -25,7 +26,7 @@ TORCH_DTYPES: dict[DType, torch.dtype] = {
 }
 
 
-class TorchDevice:
+class TorchDevice(ComposedOps):
     """`Device` over torch tensors; see `base.py` for what each operation means."""
 
     keeps: frozenset[Quantised] = frozenset(("int4", "fp8"))
@@ -169,6 +170,23 @@ class TorchDevice:
         k, v = (F.embedding(table, pages.flatten(1)).unflatten(2, heads).transpose(1, 2) for pages in (k, v))
         there = torch.arange(table.shape[1], device=table.device) < lengths[:, None]
         return self.attention(q[:, :, None], k, v, there[:, None, None])[:, :, 0]
+
+    def prefix_attention(
+        self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, table: torch.Tensor, block: int
+    ) -> torch.Tensor:
+        """The queries of the block without a mask, then those after it."""
+        k, v = (pages.index_select(0, table).transpose(0, 1)[None] for pages in (k, v))
+        q = q.transpose(0, 1)[None]
+        length, end = q.shape[2], k.shape[2]
+        inner = max(0, block - (end - length))
+        parts = []
+        if inner:
+            parts.append(self.attention(q[:, :, :inner], k[:, :, :block], v[:, :, :block], None))
+        if inner < length:
+            places = torch.arange(end, device=q.device)
+            seen = None if inner == length - 1 else places <= places[end - length + inner :, None]
+            parts.append(self.attention(q[:, :, inner:], k, v, seen))
+        return (parts[0] if len(parts) == 1 else torch.cat(parts, 2))[0].transpose(0, 1)
 
     def softmax(self, x: torch.Tensor) -> torch.Tensor:
         """In float32."""

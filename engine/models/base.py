@@ -13,7 +13,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dreamscope.engine.devices.base import Array, Device
+from dreamscope.engine.devices.base import Array, Device, Rotation
 from dreamscope.engine.devices.runner import Limits
 from dreamscope.engine.errors import WeightsInvalid
 from dreamscope.engine.models import region, text, vision
@@ -24,7 +24,7 @@ from dreamscope.engine.models.kv_cache import KVCache
 from dreamscope.engine.models.limits import default_limits
 from dreamscope.engine.models.lora import Adapter, adapt_all
 from dreamscope.engine.models.parts import ModelWeights
-from dreamscope.engine.models.rope import Rope, build_rope
+from dreamscope.engine.models.rope import build_rope
 from dreamscope.engine.models.tau import log_positions
 from dreamscope.engine.models.tokenizer import Tokenizer
 from dreamscope.engine.models.tokens import Coord, PromptItem, Size
@@ -128,9 +128,8 @@ class Model:
         self.tokenizer = tokenizer
         self.weights = weights
         self._heads = text.Heads(t.n_heads, t.n_kv_heads, t.head_dim)
-        self._rope = build_rope(device, t.head_dim, t.rotary_dim, t.max_context, t.rope_theta)
-        logs = log_positions(device, t.max_context)
-        self._places = text.Places(self._rope.cos, self._rope.sin, logs)
+        rope = build_rope(device, t.head_dim, t.rotary_dim, t.max_context, t.rope_theta)
+        self._places = text.Places(rope, log_positions(device, t.max_context))
 
     # ---------------------------------------------------------------------------------------------- image
 
@@ -239,34 +238,39 @@ class Model:
         mask = None
         if causal and count > 1:
             mask = self.device.array(np.arange(end) <= np.arange(start, end)[:, None])
+        (cos, sin, first, second), logs = self._places
+        rotation = Rotation(cos[start:end], sin[start:end], first, second)
         x = self.run_blocks(
             self.device.reshape(embeds, (1, count, dim)),
-            text.Places(*(table[start:end] for table in self._places)),
-            lambda layer, q, k, v: cache.attend(layer, q, k, v, mask),
+            text.rotated(
+                self.device, self._heads, rotation, lambda layer, q, k, v: cache.attend(layer, q, k, v, mask)
+            ),
+            logs[start:end],
             None if adapter is None else adapt_all(self.device, adapter),
         )
         cache.length = end
         return x[0]
 
     def run_blocks(
-        self, x: Array, places: text.Places, attend: text.Attend, adapt: text.Adapt | None = None
+        self, x: Array, attend: text.Attend, log_position: Array, adapt: text.Adapt | None = None
     ) -> Array:
         """Residual stream `[B, T, D]` through every block; see `text.run_blocks`."""
-        cos, sin, logs = places
-        blocks, heads, rope = self.weights.text.blocks, self._heads, self._rope
-        return text.run_blocks(self.device, blocks, heads, rope, x, cos, sin, attend, adapt, logs)
+        blocks, heads = self.weights.text.blocks, self._heads
+        return text.run_blocks(self.device, blocks, heads, x, attend, adapt, log_position)
 
     def places_at(self, positions: Array) -> text.Places:
-        """What the blocks know of positions `[n]` of one sequence."""
-        return text.Places(*(self.device.take(table, positions, 0) for table in self._places))
+        """What is known of positions `[n]`."""
+        (*tables, first, second), logs = self._places
+        cos, sin, logs = (self.device.take(table, positions, 0) for table in (*tables, logs))
+        return text.Places(Rotation(cos, sin, first, second), logs)
 
     def logits(self, hidden: Array) -> NDArray[np.float32]:
         """Vocabulary logits `[V]` of one hidden `[D]` (or `[n, V]` of `[n, D]`), on the host."""
         return self.device.numpy(text.logits(self.device, self.weights.text, hidden))
 
-    def parameters(self) -> tuple[ModelWeights, Rope, text.Places]:
+    def parameters(self) -> tuple[ModelWeights, text.Places]:
         """Everything on the device that the forward passes read."""
-        return self.weights, self._rope, self._places
+        return self.weights, self._places
 
     def batched(self, limits: Limits | None = None) -> BatchedModel:
         """Itself over many sequences, with memory for them: by default as much as seems right."""

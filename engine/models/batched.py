@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dreamscope.engine.devices.base import Array
+from dreamscope.engine.devices.base import Array, Rotation
 from dreamscope.engine.devices.program import Choice, Draw, Features, Feeds
 from dreamscope.engine.devices.runner import Element, ImageKey, Limits, Prefill, Rule, positions_of
 from dreamscope.engine.models import region, text
@@ -34,14 +34,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Prompt:
-    """A prompt among others: its positions, where its new ones are in the joined rows, its pages."""
+    """A prompt among others: its positions, where its new ones are in the joined rows, its pages.
+
+    Positions below `block` see each other and the others what is before them, unless a mask says more.
+    """
 
     first: int
     """Positions that are there already."""
     length: int
     begin: int
     pages: NDArray[np.int64]
-    mask: NDArray[np.bool_] | None
+    block: int
+    mask: Array | None
 
     @property
     def place(self) -> slice:
@@ -116,25 +120,32 @@ class BatchedModel:
         x = device.concat([rows for prompt in prompts for rows in self._embedded(prompt)], 0)
         placed = list(self._placed(prompts))
         positions = np.concatenate([np.arange(one.first, one.length) for one in placed])
-        pages = [device.array(one.pages) for one in placed]
-        masks = [None if one.mask is None else device.array(one.mask) for one in placed]
+        tables = [device.array(one.pages) for one in placed]
         new = device.array(np.concatenate([one.pages[one.first :] for one in placed]))
+        rotation, logs = self.model.places_at(device.array(positions))
 
-        def attend(layer: int, q: Array, k: Array, v: Array) -> Array:
-            self._store(layer, new, *(device.permute(part[0], (1, 0, 2)) for part in (k, v)))
-            mixed = []
-            for one, mapped, mask in zip(placed, pages, masks, strict=True):
-                seen = [device.take(kept[layer], mapped, 0) for kept in (self.keys, self.values)]
-                there = [device.permute(part, (1, 0, 2))[None] for part in seen]
-                mixed.append(device.attention(q[:, :, one.place], there[0], there[1], mask))
-            return mixed[0] if len(mixed) == 1 else device.concat(mixed, 2)
+        def attend(layer: int, qk: Array, v: Array) -> Array:
+            q = self._store(layer, qk[0], v[0], rotation, new)
+            each = [
+                self._attend(layer, q[one.place], one, table)
+                for one, table in zip(placed, tables, strict=True)
+            ]
+            return each[0] if len(each) == 1 else device.concat(each, 0)
 
         adapter = prompts[0].adapter
         adapt = self._lora.adapt(device.array(np.array([adapter]))) if adapter else None
-        places = self.model.places_at(device.array(positions))
-        hidden = self.model.run_blocks(x[None], places, attend, adapt)[0]
+        hidden = self.model.run_blocks(x[None], attend, logs, adapt)[0]
         last = np.array([one.place.stop - 1 for one in placed])
         return self._features(device.take(hidden, device.array(last), 0))
+
+    def _attend(self, layer: int, q: Array, prompt: _Prompt, table: Array) -> Array:
+        """The new queries `[T, H, E]` of a prompt."""
+        device, kept = self.device, (self.keys[layer], self.values[layer])
+        if prompt.mask is None:
+            return device.prefix_attention(q, *kept, table, prompt.block)
+        k, v = (device.permute(device.take(pages, table, 0), (1, 0, 2))[None] for pages in kept)
+        mixed = device.attention(device.permute(q, (1, 0, 2))[None], k, v, prompt.mask)
+        return device.permute(mixed[0], (1, 0, 2))
 
     def _embedded(self, prompt: Prefill) -> Iterator[Array]:
         """Rows of the elements that are to be read, in pieces."""
@@ -152,8 +163,13 @@ class BatchedModel:
             first = positions_of(prompt.elements[: prompt.skip])
             length = positions_of(prompt.elements)
             pages = self.table.host[prompt.row, :length].copy()
-            mask = _mask(prompt.elements, prompt.skip, first, length, self.model.config.tokenizer.bos_id)
-            yield _Prompt(first, length, begin, pages, mask)
+            images = list(_images(prompt.elements, prompt.skip, first, self.model.config.tokenizer.bos_id))
+            block, mask = 0, None
+            if len(images) == 1 and images[0].start <= first:
+                block = images[0].stop
+            elif images:
+                mask = self.device.array(_mask(images, first, length))
+            yield _Prompt(first, length, begin, pages, block, mask)
             begin += length - first
 
     # --------------------------------------------------------------------------------------------- decode
@@ -164,16 +180,15 @@ class BatchedModel:
         table = device.take(self.table.array, feeds.rows, 0)[:, : feeds.span]
         new = device.take_along(table, feeds.positions[:, None])[:, 0]
         lengths = feeds.positions + 1
+        rotation, logs = self.model.places_at(feeds.positions)
 
-        def attend(layer: int, q: Array, k: Array, v: Array) -> Array:
-            self._store(layer, new, k[:, :, 0], v[:, :, 0])
-            kept = self.keys[layer], self.values[layer]
-            return device.paged_attention(q[:, :, 0], *kept, table, lengths)[:, :, None]
+        def attend(layer: int, qk: Array, v: Array) -> Array:
+            q = self._store(layer, qk[:, 0], v[:, 0], rotation, new)
+            return device.paged_attention(q, self.keys[layer], self.values[layer], table, lengths)
 
         x = self._pending_rows(feeds.rows)[:, None]
         adapt = None if feeds.adapters is None else self._lora.adapt(feeds.adapters)
-        places = text.Places(*(part[:, None] for part in self.model.places_at(feeds.positions)))
-        return self._features(self.model.run_blocks(x, places, attend, adapt)[:, 0])
+        return self._features(self.model.run_blocks(x, attend, logs[:, None], adapt)[:, 0])
 
     def _pending_rows(self, rows: Array) -> Array:
         """Embeddings `[n, D]` of what the rows have pending, whatever it is."""
@@ -205,30 +220,34 @@ class BatchedModel:
         self.pending = self.device.store(self.pending, rows, fed)
         return choice
 
-    def _store(self, layer: int, pages: Array, k: Array, v: Array) -> None:
-        self.keys[layer] = self.device.store(self.keys[layer], pages, k)
-        self.values[layer] = self.device.store(self.values[layer], pages, v)
+    def _store(self, layer: int, qk: Array, v: Array, rotation: Rotation, pages: Array) -> Array:
+        """Keys `[n, Hkv, E]` behind the queries of `qk`, and values, to their pages; the rotated queries."""
+        kept = self.keys[layer], self.values[layer]
+        q, self.keys[layer], self.values[layer] = self.device.rotate_store(qk, v, rotation, pages, *kept)
+        return q
 
     def _features(self, hidden: Array) -> Features:
         logits = text.logits(self.device, self.model.weights.text, hidden)
         return Features(hidden, self.device.widen(logits))
 
 
-def _mask(
-    elements: Sequence[Element], skip: int, first: int, length: int, bos_id: int
-) -> NDArray[np.bool_] | None:
-    """Who sees whom, `[length - first, length]`: predecessors, and within an image everybody; `None`: all.
+def _images(elements: Sequence[Element], skip: int, first: int, bos_id: int) -> Iterator[range]:
+    """The positions of images after the first `skip` elements, which are `first` positions.
 
     An image directly after BOS takes BOS in.
     """
-    mask = np.arange(length) <= np.arange(first, length)[:, None]
     place = first
     for index in range(skip, len(elements)):
         element = elements[index]
         if isinstance(element, ImageKey):
             begin = 0 if index == 1 and elements[0] == bos_id else place
-            mask[begin - first : place + element.positions - first, begin : place + element.positions] = True
-            place += element.positions
-        else:
-            place += 1
-    return None if mask.all() else mask
+            yield range(begin, place + element.positions)
+        place += positions_of((element,))
+
+
+def _mask(images: Sequence[range], first: int, length: int) -> NDArray[np.bool_]:
+    """Who sees whom, `[length - first, length]`: predecessors, and within an image everybody."""
+    mask = np.arange(length) <= np.arange(first, length)[:, None]
+    for image in images:
+        mask[max(0, image.start - first) : image.stop - first, image.start : image.stop] = True
+    return mask

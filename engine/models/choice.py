@@ -9,15 +9,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dreamscope.engine.devices.base import Array, Device
+from dreamscope.engine.devices.base import GREEDY_BELOW, Array, Device
 from dreamscope.engine.devices.program import Choice, Draw, Features
 from dreamscope.engine.devices.runner import Limits, Rule
 from dreamscope.engine.models import region
 from dreamscope.engine.models.config import TokenizerConfig
 from dreamscope.engine.models.region import RegionWeights
 
-GREEDY_BELOW = 1e-5
-"""Temperatures under this are greedy."""
 _FOLDED, _COORD, _SIZE = range(3)
 
 
@@ -27,14 +25,14 @@ class RuleTable:
     def __init__(self, device: Device, limits: Limits, ids: TokenizerConfig) -> None:
         count = 1 + limits.masks + 2 * limits.rows
         self._ids = ids
-        self._changed = False
+        self._changed: set[int] = set()
         self.allowed = device.mirror(np.ones((count, limits.vocab), bool))
         self.readings = device.mirror(np.full((count, 3), (-1, 0, 0), np.int64))
         """What stands in for every id but the end, and whether coordinates and sizes are read."""
 
     def set(self, index: int, rule: Rule) -> None:
         """Write a rule on the host; it counts from the next upload."""
-        self._changed = True
+        self._changed.add(index)
         row = self.allowed.host[index]
         row[:] = rule.allowed is None
         if rule.allowed is not None:
@@ -50,9 +48,10 @@ class RuleTable:
     def upload(self) -> None:
         """Bring what was written since to the device."""
         if self._changed:
-            self._changed = False
-            self.allowed.upload()
-            self.readings.upload()
+            rows = sorted(self._changed)
+            self._changed.clear()
+            self.allowed.upload(rows)
+            self.readings.upload(rows)
 
     def read_numbers(self, indices: NDArray[np.int64]) -> bool:
         """Whether any of these rules reads a number."""
@@ -81,17 +80,16 @@ def choose(
     """
     logits = features.logits
     vocab = table.allowed.host.shape[1]
-    allowed = device.take(table.allowed.array, rules, 0)
-    masked = device.where(allowed, logits, -np.inf)
-    ids = _pick(device, masked, draw, 0)
-    best = device.take_along(masked, device.argmax(masked)[:, None])[:, 0]
-    possible = (best - best) == 0  # neither NaN nor infinite
+    settings = None if draw is None else (draw.temperature, draw.top_p, draw.uniforms[:, 0])
+    sampled = device.sample(logits, table.allowed.array, rules, settings)
+    possible = sampled >= 0
+    ids = device.where(possible, sampled, 0)
     readings = device.take(table.readings.array, rules, 0)
-    told = device.where((readings[:, _FOLDED] >= 0) & (ids != config.eos_id), readings[:, _FOLDED], ids)
-    fed = device.where(possible, told, 0)
+    folded = (readings[:, _FOLDED] >= 0) & (sampled != config.eos_id) & possible
+    fed = device.where(folded, readings[:, _FOLDED], ids)
+    told = device.where(possible, fed, -1)
     zero = fed * 0
     probability = device.take_along(device.softmax(logits), ids[:, None])[:, 0]
-    told = device.where(possible, told, -1)
     if not numbers:
         picked, nexts = (told, zero, zero, zero), (fed, zero, zero)
         return Choice(_columns(device, picked), None, None, probability), _columns(device, nexts)

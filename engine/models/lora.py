@@ -44,13 +44,13 @@ class Adapter:
 def adapt_all(device: Device, adapter: Adapter) -> Adapt:
     """Every row of the batch uses `adapter`."""
 
-    def adapt(layer: int, site: Site, x: Array, ids: Array | None = None) -> Array | None:
+    def adapt(layer: int, site: Site, output: Array, x: Array, ids: Array | None = None) -> Array:
         pair = adapter.blocks[layer].get(site)
         if pair is None:
-            return None
+            return output
         if isinstance(pair, ExpertLowRank):
             assert ids is not None
-            return device.expert_linear(device.expert_linear(x, pair.a, ids), pair.b, ids)
-        return device.matmul(device.matmul(x, pair.down), pair.up)
+            return output + device.expert_linear(device.expert_linear(x, pair.a, ids), pair.b, ids)
+        return output + device.matmul(device.matmul(x, pair.down), pair.up)
 
     return adapt

@@ -1,7 +1,7 @@
 """Adapters in the slots of a device, so that every row of a batch may use another one.
 
 The matrices of all slots are stacked; those of slot 0, and of every linear that an adapter leaves alone, are
-zero, and lower ranks are filled up with zeros. So whoever uses what, a linear is two batched products more.
+zero, and lower ranks are filled up with zeros. So whoever uses what, a linear is one operation more.
 A stack grows to the highest slot and the highest rank that were ever loaded, and stays so.
 """
 
@@ -60,28 +60,15 @@ class LoraSlots:
         """Row b of a batch uses the adapter in slot `slots[b]`, `[B]`."""
         device = self._device
 
-        def adapt(layer: int, site: Site, x: Array, ids: Array | None = None) -> Array | None:
+        def adapt(layer: int, site: Site, output: Array, x: Array, ids: Array | None = None) -> Array:
             stack = self._stacks.get((layer, site))
             if stack is None:
-                return None
+                return output
             if ids is None:
-                down, up = (device.take(part, slots, 0) for part in (stack.first, stack.second))
-                return device.matmul(device.matmul(x, down), up)
-            return self._through_experts(stack, slots, x, ids)
+                return device.lora(output, x, stack.first, stack.second, slots)
+            return device.expert_lora(output, x, stack.first, stack.second, slots, ids)
 
         return adapt
-
-    def _through_experts(self, stack: _Stack, slots: Array, x: Array, ids: Array) -> Array:
-        """`x` `[n, 1 or k, in]` with experts `ids` `[n, k]`; the n rows share `slots` equally."""
-        device = self._device
-        each, k = ids.shape[0] // slots.shape[0], ids.shape[1]
-        experts = stack.first.shape[1]
-        a, b = (
-            device.reshape(part, (-1, *part.shape[2:])) for part in (stack.first, stack.second)
-        )  # [slots * E, ...]
-        offsets = device.reshape(slots * experts, (-1, 1, 1))
-        shifted = device.reshape(device.reshape(ids, (-1, each, k)) + offsets, (-1, k))
-        return device.expert_linear(device.expert_linear(x, a, shifted), b, shifted)
 
     # ---------------------------------------------------------------------------------------------- growth
 

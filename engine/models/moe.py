@@ -16,8 +16,8 @@ from typing import Literal
 from dreamscope.engine.devices.base import Array, Device
 from dreamscope.engine.models.layers import Linear, linear
 
-AdaptExperts = Callable[[Literal["fc1", "fc2"], Array, Array], Array | None]
-"""(site, `[n, 1 or k, in]`, experts `[n, k]`) to what is added to what comes out, `[n, k, out]`."""
+AdaptExperts = Callable[[Literal["fc1", "fc2"], Array, Array, Array], Array]
+"""(site, output `[n, k, out]`, input `[n, 1 or k, in]`, experts `[n, k]`) to the output as it is adapted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +46,7 @@ def moe(device: Device, x: Array, layer: Moe, adapt: AdaptExperts | None = None)
 
     def through(site: Literal["fc1", "fc2"], matrices: Array, seen: Array) -> Array:
         output = device.expert_linear(seen, matrices, ids)
-        addend = None if adapt is None else adapt(site, seen, ids)
-        return output if addend is None else output + addend
+        return output if adapt is None else adapt(site, output, seen, ids)
 
     up = through("fc1", layer.fc1, device.reshape(rows, (batch * length, 1, dim)))
     inner = up.shape[2] // 2

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from dreamscope.engine import wire
+from dreamscope.engine.devices.base import Rotation
+from dreamscope.engine.devices.composed import rotate
 from dreamscope.engine.models.base import Model
 from dreamscope.engine.models.crops import tiling_of
 from dreamscope.engine.models.moondream2.weights import canonical_name
-from dreamscope.engine.models.rope import build_rope, rotate
+from dreamscope.engine.models.rope import build_rope
 from dreamscope.engine.models.tokens import Coord, Text, size_values
 from dreamscope.engine.models.vision import normalisation_table
 from dreamscope.engine.runtime.sampling import distribution
@@ -75,10 +77,11 @@ def _tables(golden: GoldenSet, model: Model) -> Iterator[Check]:
 def _rope(golden: GoldenSet, model: Model) -> Check:
     device, config = model.device, model.config.text
     positions = golden.tensor("unit.rope.positions")
-    rope = build_rope(device, config.head_dim, config.rotary_dim, config.max_context)
+    cos, sin, first, second = build_rope(device, config.head_dim, config.rotary_dim, config.max_context)
     index = device.array(positions)
     x = device.permute(device.array(golden.tensor("unit.rope.x")[None]), (0, 2, 1, 3))  # [1, T, H, E]
-    turned = rotate(device, x, device.take(rope.cos, index, 0), device.take(rope.sin, index, 0), rope)
+    rows = Rotation(device.take(cos, index, 0), device.take(sin, index, 0), first, second)
+    turned = rotate(device, x, rows)
     actual = device.numpy(device.permute(turned, (0, 2, 1, 3)))[0]
     return close("unit.rope.y", actual, golden.tensor("unit.rope.y"), ENCODER_TOLERANCE)
 

@@ -50,7 +50,7 @@ def lora(
 ) -> torch.Tensor:
     """Add to `out` `[n, F]` in place: x `[n, D]`, a `[slots, rank, D]`, b `[slots, F, rank]`.
 
-    `slot` int32 `[n]`; `out` is contiguous, a and b may lie transposed. Returns `out`.
+    `slot` ints `[n]`; `out` is contiguous, a and b may lie transposed. Returns `out`.
     """
     _apply(x, a, b, slot, slot, 1, 0, out)
     return out
@@ -68,7 +68,7 @@ def expert_lora(
     """Add to `out` `[n, k, F]` in place, before the choices are weighted. Returns `out`.
 
     x `[n, 1 or k, D]`; a `[(slots - 1) * experts, rank, D]` and b `[(slots - 1) * experts, F, rank]`; `slot`
-    int32 `[n]`, `ids` int64 `[n, k]`; `out` is contiguous.
+    ints `[n]`, `ids` ints `[n, k]`; `out` is contiguous.
     """
     _apply(x, a, b, slot, ids.contiguous(), ids.shape[1], experts, out)
     return out
@@ -123,7 +123,7 @@ def _product(
     which = tl.load(slot + choice // K)
     if which > 0:
         if EXPERTS > 0:
-            which = (which - 1) * EXPERTS + tl.load(ids + choice).to(tl.int32)
+            which = (which - 1) * EXPERTS + tl.load(ids + choice)
         matrix = matrices + which.to(tl.int64) * matrix_stride + o[:, None] * out_stride
         total = tl.zeros((BLOCK_OUT,), tl.float32)
         for origin in range(0, IN, BLOCK_IN):

@@ -34,16 +34,13 @@ def paged_attention_reference(
 
 
 def prefix_attention_reference(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, table: torch.Tensor, start: int, block: int
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, table: torch.Tensor, block: int
 ) -> torch.Tensor:
     """What `prefix_attention` computes, with the whole mask."""
-    end = start + len(q)
-    queries, positions = (
-        torch.arange(start, end, device=q.device)[:, None],
-        torch.arange(end, device=q.device),
-    )
+    positions = torch.arange(len(table), device=q.device)
+    queries = positions[len(table) - len(q) :, None]
     seen = (positions <= queries) | ((positions < block) & (queries < block))
-    keys, values = (x[table[:end].long()].permute(1, 0, 2) for x in (k, v))
+    keys, values = (x[table.long()].permute(1, 0, 2) for x in (k, v))
     mixed = F.scaled_dot_product_attention(q.permute(1, 0, 2), keys, values, seen, enable_gqa=True)
     return mixed.permute(1, 0, 2)
 
@@ -53,7 +50,7 @@ def paged_attention(
 ) -> torch.Tensor:
     """One query for each row: q `[B, H, E]`, k and v `[P, Hkv, E]` to `[B, H, E]`; pages are contiguous.
 
-    `table` int32 `[B, S]`, `lengths` int32 `[B]`, each at least 1: row b attends to its first `lengths[b]`
+    `table` ints `[B, S]`, `lengths` ints `[B]`, each at least 1: row b attends to its first `lengths[b]`
     positions. Few rows are split over positions; the parts are joined through float32 scratch
     `[B, H, splits, E + 1]`.
     """
@@ -75,18 +72,17 @@ def paged_attention(
 
 
 def prefix_attention(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, table: torch.Tensor, start: int, block: int
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, table: torch.Tensor, block: int
 ) -> torch.Tensor:
     """The queries of one prompt: q `[T, H, E]`, k and v `[P, Hkv, E]` to `[T, H, E]`; pages are contiguous.
 
-    Query i stands at position `start + i`; `table` int32 `[S]` covers at least `start + T` positions, whose
-    keys and values are in their pages. Positions below `block` see each other, later ones are causal. A
-    block of which some queries are already cached ends with these queries or before: `block <= start + T`.
+    The queries are the last T of the positions whose pages `table`, ints `[S]`, names. Positions below
+    `block`, at most S, see each other, later ones are causal.
     """
     length, heads, width = q.shape
     out = q.new_empty(q.shape)
     _attend_prefix[triton.cdiv(length, BLOCK), heads](
-        q.contiguous(), k, v, table, out, length, start, block, width**-0.5,
+        q.contiguous(), k, v, table, out, length, len(table) - length, block, width**-0.5,
         H=heads, HKV=k.shape[1], E=width, BLOCK_E=max(_SMALLEST, triton.next_power_of_2(width)), BLOCK=BLOCK,
     )  # fmt: skip
     return out

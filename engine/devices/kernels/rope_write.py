@@ -1,7 +1,7 @@
 """Rotate queries and keys, and put keys and values where their positions live.
 
-The tables are those of `models/rope.py`: `y = x[first] * cos + x[second] * sin` holds the pairing, the
-partial width and the base of a family, so the kernel knows none of them.
+`y = x[first] * cos + x[second] * sin` holds the pairing, the partial width and the base of a family, so the
+kernel knows none of them.
 """
 
 from __future__ import annotations
@@ -10,55 +10,45 @@ import torch
 import triton
 import triton.language as tl
 
+from dreamscope.engine.devices.base import Rotation
+
 
 def rope_write_reference(
-    q: torch.Tensor,
+    heads: torch.Tensor,
+    values: torch.Tensor,
+    rotation: Rotation,
+    pages: torch.Tensor,
     k: torch.Tensor,
     v: torch.Tensor,
-    tables: tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor],
-    positions: torch.Tensor,
-    table: torch.Tensor,
-    k_pages: torch.Tensor,
-    v_pages: torch.Tensor,
 ) -> torch.Tensor:
     """What `rope_write` computes and writes."""
-    cos, sin, first, second = tables
-    here = positions.long()
-    pages = table.gather(1, here[:, None])[:, 0].long()
-
-    def turned(x: torch.Tensor) -> torch.Tensor:
-        wide = x.float()
-        return (wide[..., first] * cos[here] + wide[..., second] * sin[here]).to(x.dtype)
-
-    k_pages[pages], v_pages[pages] = turned(k), v
-    return turned(q)
+    wide, queries = heads.float(), heads.shape[1] - values.shape[1]
+    turned = wide[..., rotation.first] * rotation.cos + wide[..., rotation.second] * rotation.sin
+    k[pages], v[pages] = turned[:, queries:].to(k.dtype), values
+    return turned[:, :queries].to(heads.dtype)
 
 
 def rope_write(
-    q: torch.Tensor,
+    heads: torch.Tensor,
+    values: torch.Tensor,
+    rotation: Rotation,
+    pages: torch.Tensor,
     k: torch.Tensor,
     v: torch.Tensor,
-    tables: tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor],
-    positions: torch.Tensor,
-    table: torch.Tensor,
-    k_pages: torch.Tensor,
-    v_pages: torch.Tensor,
 ) -> torch.Tensor:
-    """Rotated queries `[N, H, E]`; k and v `[N, Hkv, E]` go to pages `[P, Hkv, E]`, k rotated.
+    """Rotated queries `[N, H, E]` of `heads` `[N, H + Hkv, E]`; the keys behind them, rotated, and `values`
+    `[N, Hkv, E]` go to k and v `[P, Hkv, E]`.
 
-    `tables`: cos and sin float32 `[positions, 1, E]`, first and second int64 `[E]`. `positions` int32 `[N]`.
-    `table` int32 `[N, S]` names the page of each position; all rows of a prompt share one, expanded. q, k
-    and v may be slices of one projection: their last two axes are contiguous, their rows anywhere.
+    `rotation`: cos and sin float32 `[N, 1, E]`, contiguous, first and second int64 `[E]`. `pages` ints `[N]`.
+    Heads and values may be slices of one projection: their last two axes are contiguous, their rows anywhere.
     """
-    rows, heads, width = q.shape
-    groups = k.shape[1]
-    out = q.new_empty((rows, heads, width))
-    cos, sin, first, second = tables
+    rows, total, width = heads.shape
+    groups = values.shape[1]
+    out = heads.new_empty((rows, total - groups, width))
     _rope_write[(rows,)](
-        q, k, v, cos, sin, first, second, positions, table, k_pages, v_pages, out,
-        q.stride(0), k.stride(0), v.stride(0), table.stride(0),
-        H=heads, HKV=groups, E=width,
-        BLOCK_H=triton.next_power_of_2(heads), BLOCK_G=triton.next_power_of_2(groups),
+        heads, values, *rotation, pages, k, v, out, heads.stride(0), values.stride(0),
+        H=total - groups, HKV=groups, E=width,
+        BLOCK_H=triton.next_power_of_2(total - groups), BLOCK_G=triton.next_power_of_2(groups),
         BLOCK_E=triton.next_power_of_2(width),
     )  # fmt: skip
     return out
@@ -83,22 +73,18 @@ def _turned(
 
 @triton.jit
 def _rope_write(
-    q: tl.tensor,
-    k: tl.tensor,
-    v: tl.tensor,
+    x: tl.tensor,
+    values: tl.tensor,
     cos: tl.tensor,
     sin: tl.tensor,
     first: tl.tensor,
     second: tl.tensor,
-    positions: tl.tensor,
-    table: tl.tensor,
-    k_pages: tl.tensor,
-    v_pages: tl.tensor,
+    pages: tl.tensor,
+    k: tl.tensor,
+    v: tl.tensor,
     out: tl.tensor,
-    q_stride: tl.tensor,
-    k_stride: tl.tensor,
-    v_stride: tl.tensor,
-    table_stride: tl.tensor,
+    x_stride: tl.tensor,
+    value_stride: tl.tensor,
     H: tl.constexpr,
     HKV: tl.constexpr,
     E: tl.constexpr,
@@ -108,20 +94,18 @@ def _rope_write(
 ) -> None:
     """All heads of one row."""
     row, e = tl.program_id(0), tl.arange(0, BLOCK_E)
-    position = tl.load(positions + row)
-    c = tl.load(cos + position * E + e, mask=e < E, other=0)
-    s = tl.load(sin + position * E + e, mask=e < E, other=0)
+    c = tl.load(cos + row * E + e, mask=e < E, other=0)
+    s = tl.load(sin + row * E + e, mask=e < E, other=0)
     left = tl.load(first + e, mask=e < E, other=0)
     right = tl.load(second + e, mask=e < E, other=0)
     heads = tl.arange(0, BLOCK_H)[:, None]
     inside = (heads < H) & (e < E)[None, :]
-    queries = _turned(q + row * q_stride, c, s, left, right, inside, heads, E)
+    queries = _turned(x + row * x_stride, c, s, left, right, inside, heads, E)
     tl.store(out + (row * H + heads) * E + e[None, :], queries, mask=inside)
     groups = tl.arange(0, BLOCK_G)[:, None]
     inside = (groups < HKV) & (e < E)[None, :]
-    keys = _turned(k + row * k_stride, c, s, left, right, inside, groups, E)
-    values = tl.load(v + row * v_stride + groups * E + e[None, :], mask=inside, other=0)
-    page = tl.load(table + row * table_stride + position).to(tl.int64)
-    places = (page * HKV + groups) * E + e[None, :]
-    tl.store(k_pages + places, keys, mask=inside)
-    tl.store(v_pages + places, values, mask=inside)
+    keys = _turned(x + row * x_stride + H * E, c, s, left, right, inside, groups, E)
+    kept = tl.load(values + row * value_stride + groups * E + e[None, :], mask=inside, other=0)
+    places = (tl.load(pages + row).to(tl.int64) * HKV + groups) * E + e[None, :]
+    tl.store(k + places, keys, mask=inside)
+    tl.store(v + places, kept, mask=inside)

@@ -12,8 +12,8 @@ import torch
 import triton
 import triton.language as tl
 
-GREEDY_BELOW = 1e-5
-"""Temperatures under this take the best id, the lowest among equals."""
+from dreamscope.engine.devices.base import GREEDY_BELOW
+
 _BLOCK = 8192
 _WARPS = 16
 _ONE = tl.constexpr(0x3F800000)
@@ -52,8 +52,9 @@ def sample(
 ) -> torch.Tensor:
     """Ids int64 `[B]` for logits `[B, V]`; -1 where no finite logit is the best one allowed, or one is NaN.
 
-    `masks` bool `[M, V]` is true where an id is allowed, `mask` int32 `[B]` says which of them holds for a
-    row; mask 0 allows everything and is not read. `temperature`, `top_p` and `uniform` float32 `[B]`.
+    `masks` bool `[M, V]` is true where an id is allowed, `mask` ints `[B]` says which of them holds for a
+    row; mask 0 allows everything and is not read. `temperature`, `top_p` and `uniform` float32 `[B]`; under
+    `GREEDY_BELOW` a row takes the best id, the lowest among equals.
     """
     batch, vocab = logits.shape
     ids = torch.empty(batch, dtype=torch.int64, device=logits.device)
@@ -166,7 +167,7 @@ def _sample(
 ) -> None:
     """One row."""
     row = tl.program_id(0)
-    rule, heat = tl.load(mask + row), tl.load(temperature + row)
+    rule, heat = tl.load(mask + row).to(tl.int32), tl.load(temperature + row)
     here = logits + row.to(tl.int64) * stride
     best, chosen, broken = heat * 0 - float("inf"), rule * 0, rule * 0
     for start in range(0, V, BLOCK):

@@ -114,7 +114,8 @@ def _through(
     heads = text.Heads(t.n_heads, t.n_kv_heads, t.head_dim)
     x = device.reshape(rows, (1, count, dim))
     logs = log_positions(device, count)
-    return text.run_blocks(device, blocks, heads, rope, x, rope.cos, rope.sin, attend, None, logs)[0]
+    rotated = text.rotated(device, heads, rope, attend)
+    return text.run_blocks(device, blocks, heads, x, rotated, None, logs)[0]
 
 
 def _attention_parts(model: Model, block: text.TextBlock, rows: Array, seen: _Seen) -> Values:

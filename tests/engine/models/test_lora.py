@@ -44,6 +44,7 @@ def run(model: Moondream2, config: Moondream2Config, device: Device) -> Any:
     t = config.text
     heads = text.Heads(t.n_heads, t.n_kv_heads, t.head_dim)
     rope = build_rope(device, t.head_dim, t.rotary_dim, t.max_context)
+    rows = rope._replace(cos=rope.cos[:3], sin=rope.sin[:3])
     mask = device.array(np.tril(np.ones((3, 3), bool)))
 
     def blocks(x: np.ndarray, adapt: Adapt | None, layers: int = t.n_layers) -> np.ndarray:
@@ -53,11 +54,8 @@ def run(model: Moondream2, config: Moondream2Config, device: Device) -> Any:
                 device,
                 model.weights.text.blocks[:layers],
                 heads,
-                rope,
                 device.array(x),
-                rope.cos[:3],
-                rope.sin[:3],
-                lambda _, q, k, v: device.attention(q, k, v, mask),
+                text.rotated(device, heads, rows, lambda _, q, k, v: device.attention(q, k, v, mask)),
                 adapt,
             )
         )
@@ -121,9 +119,8 @@ def test_rows_of_a_batch_may_use_different_adapters(
     }
     slots = device.array(np.array([1, 0, 1]))
 
-    def adapt(layer: int, site: Site, x: Any) -> Any:
-        down, up = (device.take(part, slots, 0) for part in stacked[layer, site])
-        return device.matmul(device.matmul(x, down), up)
+    def adapt(layer: int, site: Site, output: Any, x: Any) -> Any:
+        return device.lora(output, x, *stacked[layer, site], slots)
 
     together = run(x, adapt)
     for row, slot in enumerate((1, 0, 1)):

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from dreamscope.engine.devices.base import Device
+from dreamscope.engine.devices.base import Array, Device
 from dreamscope.engine.devices.registry import open_device
 from dreamscope.engine.errors import WeightsInvalid
 from dreamscope.engine.models import text
@@ -119,17 +119,17 @@ def test_a_batch_equals_its_sequences(model: Moondream2, config: Moondream2Confi
     mask = device.array(np.tril(np.ones((3, 3), bool)))
     starts = (0, 9)
 
-    def run(rows: np.ndarray, cos: object, sin: object) -> np.ndarray:
+    def attend(_: int, q: Array, k: Array, v: Array) -> Array:
+        return device.attention(q, k, v, mask)
+
+    def run(rows: np.ndarray, cos: Array, sin: Array) -> np.ndarray:
         blocks = model.weights.text.blocks
         hidden = text.run_blocks(
             device,
             blocks,
             heads,
-            rope,
             device.array(rows),
-            cos,
-            sin,
-            lambda _, q, k, v: device.attention(q, k, v, mask),
+            text.rotated(device, heads, rope._replace(cos=cos, sin=sin), attend),
         )
         return device.numpy(hidden)
 

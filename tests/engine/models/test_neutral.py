@@ -16,6 +16,7 @@ import pytest
 
 import dreamscope.engine.models as models
 from dreamscope.engine.devices.base import Device, Int4Matrices, Matrices
+from dreamscope.engine.devices.composed import ComposedOps
 from dreamscope.engine.devices.runner import Draws, ImageKey, Limits, Prefill, Rule, positions_of
 from dreamscope.engine.devices.steps import Steps
 from dreamscope.engine.models.moondream2.model import Moondream2
@@ -35,7 +36,7 @@ def test_the_model_files_were_found() -> None:
     assert {"crops.py", "vision.py", "text.py", "region.py", "model.py"} <= {path.name for path in SOURCES}
 
 
-class NumpyDevice:
+class NumpyDevice(ComposedOps):
     """The protocol over immutable numpy arrays, in float64: `write` returns a new buffer."""
 
     name = "numpy"
@@ -81,7 +82,7 @@ class NumpyDevice:
         return np.concatenate((buffer[:, :, :start], rows, buffer[:, :, end:]), 2)
 
     def mirror(self, values: np.ndarray) -> SimpleNamespace:
-        return SimpleNamespace(host=values, array=values, upload=lambda: None)
+        return SimpleNamespace(host=values, array=values, upload=lambda rows=None: None)
 
     def store(self, buffer: np.ndarray, indices: np.ndarray, rows: np.ndarray) -> np.ndarray:
         changed = buffer.copy()
@@ -139,6 +140,15 @@ class NumpyDevice:
             keys, values = (each[pages[:length]].transpose(1, 0, 2)[None] for each in (k, v))
             rows.append(self.attention(query[None, :, None], keys, values, None)[0, :, 0])
         return np.stack(rows)
+
+    def prefix_attention(
+        self, q: np.ndarray, k: np.ndarray, v: np.ndarray, table: np.ndarray, block: int
+    ) -> np.ndarray:
+        places = np.arange(len(table))
+        own = places[len(table) - len(q) :, None]
+        q, k, v = (each.transpose(1, 0, 2)[None] for each in (q, k[table], v[table]))
+        seen = (places <= own) | ((places < block) & (own < block))
+        return self.attention(q, k, v, seen)[0].transpose(1, 0, 2)
 
     def softmax(self, x: np.ndarray) -> np.ndarray:
         weights = np.exp(x - x.max(-1, keepdims=True))

@@ -11,7 +11,7 @@ import torch
 from dreamscope.engine.devices.cuda_clock import CardClock
 from dreamscope.engine.devices.cuda_passes import buckets_to
 from dreamscope.engine.devices.cuda_runner import CudaRunner
-from dreamscope.engine.devices.runner import Draws, ModelRunner
+from dreamscope.engine.devices.runner import Draws, ModelRunner, Rule
 
 pytestmark = pytest.mark.cuda
 
@@ -42,6 +42,19 @@ def test_it_has_every_member_of_the_protocol():
         if not name.startswith("_"):
             found = inspect.signature(getattr(CudaRunner, name)).parameters
             assert list(found) == list(inspect.signature(wanted).parameters), name
+
+
+def test_only_rules_that_were_written_cross_over(beside, limits):
+    """The table is as long as the vocabulary, and rows of other steps may be written meanwhile."""
+    program = beside.batched(limits)
+    allowed, readings = program._rules.allowed, program._rules.readings
+    allowed.host[2], readings.host[2] = False, 7
+    program.set_rule(4, Rule(allowed=frozenset({30}), folded=5))
+    program.upload_rules()
+    assert allowed.array[4].nonzero().tolist() == [[30]]
+    assert readings.array[4].tolist() == [5, 0, 0]
+    assert allowed.array[2].all()
+    assert readings.array[2].tolist() == [-1, 0, 0]
 
 
 def test_a_step_that_is_too_large(make_card, beside, limits):

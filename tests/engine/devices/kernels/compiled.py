@@ -15,6 +15,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from triton.runtime import JITFunction
 
+from dreamscope.engine.devices.base import Rotation
 from dreamscope.engine.devices.kernels import lora, moe, paged_attention, rope_write, sample
 
 TYPES = {
@@ -50,10 +51,6 @@ def empty(*shape: int, dtype: torch.dtype = torch.bfloat16) -> torch.Tensor:
     return torch.empty(shape, dtype=dtype, device="meta")
 
 
-def ints(*shape: int) -> torch.Tensor:
-    return empty(*shape, dtype=torch.int32)
-
-
 def longs(*shape: int) -> torch.Tensor:
     return empty(*shape, dtype=torch.int64)
 
@@ -68,18 +65,13 @@ def launch_all(rows: int, heads: int, width: int, dim: int, vocab: int) -> None:
     for batch in (1, rows):
         one = empty(batch, heads, width)
         paged_attention.paged_attention(one, *pages, longs(batch, 2048), longs(batch))
-    tables = (
-        floats(2048, 1, width),
-        floats(2048, 1, width),
-        longs(width),
-        longs(width),
-    )
-    paged_attention.prefix_attention(empty(740, heads, width), *pages, ints(2048), 0, 730)
-    rope_write.rope_write(one, one, one, tables, ints(rows), ints(rows, 2048), *pages)
+    paged_attention.prefix_attention(empty(740, heads, width), *pages, longs(740), 730)
+    turned = Rotation(floats(rows, 1, width), floats(rows, 1, width), longs(width), longs(width))
+    rope_write.rope_write(empty(rows, 2 * heads, width), one, turned, longs(rows), *pages)
     ids = longs(rows, 8)
     for tokens in (rows, 740):
         moe.expert_linear(empty(tokens, 1, dim), empty(64, dim, dim), longs(tokens, 8))
-    slots = ints(rows)
+    slots = longs(rows)
     lora.lora(empty(rows, dim), empty(rows, 16, dim), empty(rows, 4 * dim, 16), slots, empty(rows, 4 * dim))
     pair = empty(64 * rows, 2, dim), empty(64 * rows, dim, 2)
     lora.expert_lora(empty(rows, 1, dim), *pair, slots, ids, 64, empty(rows, 8, dim))

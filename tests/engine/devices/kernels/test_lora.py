@@ -91,7 +91,8 @@ def test_the_references_are_one_adapter_at_a_time():
         own = slice((used - 1) * EXPERTS, used * EXPERTS)
         adapter = Adapter("", [{"qkv": dense, "fc1": ExpertLowRank(pairs[0][own], pairs[1][own])}], 0)
         adapt = adapt_all(device, adapter)
-        same(adapt(0, "qkv", x[None, row : row + 1])[0, 0], found[row])
-        same(adapt(0, "fc1", x[row : row + 1, None], ids[row : row + 1])[0], mixed[row])
+        same(adapt(0, "qkv", torch.zeros(1, 1, 6), x[None, row : row + 1])[0, 0], found[row])
+        chosen = x[row : row + 1, None], ids[row : row + 1]
+        same(adapt(0, "fc1", torch.zeros(1, 2, 6), *chosen)[0], mixed[row])
     assert not found[1].any()
     assert not mixed[1].any()

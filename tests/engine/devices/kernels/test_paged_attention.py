@@ -92,7 +92,7 @@ def test_a_prompt(length, start, seen, groups, share, width, dtype, place):
     pool = Pool(length, 1, start + length, groups, width, dtype)
     q = pool.noise(length, groups * share, width)
     arguments = [x.to(place) for x in (q, pool.k, pool.v, pool.table[0].int())]
-    arguments += [start, int(seen * (start + length))]
+    arguments += [int(seen * (start + length))]
     same(kernels.prefix_attention(*arguments), kernels.prefix_attention_reference(*arguments))
 
 
@@ -106,7 +106,7 @@ def test_the_references_are_the_attention_of_the_devices(start, block):
     device = open_device("cpu", "float32")
     expected = device.attention(q.permute(1, 0, 2)[None], keys, values, torch.from_numpy(mask))[0]
     same(
-        kernels.prefix_attention_reference(q, pool.k, pool.v, pool.table[0], start, block).permute(1, 0, 2),
+        kernels.prefix_attention_reference(q, pool.k, pool.v, pool.table[0], block).permute(1, 0, 2),
         expected,
     )
     if block <= start:
