@@ -80,17 +80,17 @@ def table(report: Mapping[str, Any]) -> str:
         f"### {report['benchmark']}: {subject['model']}, {subject['dtype']} on {subject['device']}",
         "",
         f"{here['processor']}, {here['cores']} cores, threads used {subject['threads'] or 'its own'}, "
-        f"torch {here['torch']}, load before {_shown(subject['load_before'])}, "
-        f"commit {_shown(report['commit'])}, {report['created']}",
+        f"torch {here['torch']}, load before {shown(subject['load_before'])}, "
+        f"commit {shown(report['commit'])}, {report['created']}",
         "",
-        "; ".join(f"{name.replace('_', ' ')} {_shown(value)}" for name, value in report["settings"].items()),
+        "; ".join(f"{name.replace('_', ' ')} {shown(value)}" for name, value in report["settings"].items()),
         "",
         "| quantity | unit | median | quartiles | n |",
         "|---|---|---|---|---|",
     ]
     for row in report["series"]:
-        spread = "–" if row["low"] is None else f"{_shown(row['low'])} – {_shown(row['high'])}"
-        lines.append(f"| {row['name']} | {row['unit']} | {_shown(row['median'])} | {spread} | {row['n']} |")
+        spread = "–" if row["low"] is None else f"{shown(row['low'])} – {shown(row['high'])}"
+        lines.append(f"| {row['name']} | {row['unit']} | {shown(row['median'])} | {spread} | {row['n']} |")
     lines += [f"\n{note}" for note in report["notes"]]
     return "\n".join(lines) + "\n"
 
@@ -159,7 +159,8 @@ def _short(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A cell of a table."""
     if value is None:
         return "–"
     if isinstance(value, float):

@@ -62,6 +62,7 @@ class Core:
         self._jobs = jobs
         self._limits = limits
         self._options = options
+        self._policy = options.policy(model.config.image_tokens)
         self._depth: DepthChoice = options.depth
         self._build = build
         self._adapters = adapters
@@ -88,7 +89,7 @@ class Core:
             self._collect,
             self._clock,
             depth=depth_rule(self._depth),
-            policy=self._options.policy(),
+            policy=self._policy,
             trace=self.recorder,
             max_queue=self._options.max_queue + self._limits.rows,  # restarted ones wait as well
         )

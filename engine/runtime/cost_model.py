@@ -1,7 +1,7 @@
-"""What overlapping host and device is worth, from six times; and whether it pays now.
+"""What overlapping host and device is worth, from the times of a step; and whether it pays now.
 
-    blocking    f + s + c + bl + bc + max(bm - f, 0)      mask building may hide under its own forward
-    pipelined   max(f + s,  bl + bm + bc,  c + bc + bm + s)
+    blocking    f + s + c + bl + bc + max(bm + bd - f, 0)     what follows a launch may hide under its forward
+    pipelined   max(f + s,  bl + bm + bc + bd,  c + bc + bm + s)
 
 The pipelined period is bounded by the device, by the host, or by the chain from the copy of one step over
 its commit and the next mask to the next sampling. Against it stands waste: the step launched before the end
@@ -14,11 +14,16 @@ from dataclasses import dataclass
 from typing import Protocol
 
 SMOOTHING = 0.1
+"""Of the times of steps."""
+LEARNING = 0.25
+"""Of how far apart the ends are, of which there are fewer."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepTimes:
-    """Milliseconds: forward, sampling, copy to the host; plan and launch, mask and sampling call, commit."""
+    """Milliseconds: forward, sampling, copy to the host; plan and launch, mask and sampling call, commit,
+    delivery.
+    """
 
     f: float
     s: float
@@ -26,16 +31,22 @@ class StepTimes:
     bl: float
     bm: float
     bc: float
+    bd: float = 0.0
 
     @property
     def blocking(self) -> float:
         """Time from step to step with one in flight."""
-        return self.f + self.s + self.c + self.bl + self.bc + max(self.bm - self.f, 0.0)
+        return self.f + self.s + self.c + self.bl + self.bc + max(self.bm + self.bd - self.f, 0.0)
 
     @property
     def pipelined(self) -> float:
         """Time from step to step with two in flight."""
-        return max(self.f + self.s, self.bl + self.bm + self.bc, self.c + self.bc + self.bm + self.s)
+        return max(self.f + self.s, self.book, self.c + self.bc + self.bm + self.s)
+
+    @property
+    def book(self) -> float:
+        """All that the host does for a step."""
+        return self.bl + self.bm + self.bc + self.bd
 
     @property
     def gain(self) -> float:
@@ -67,38 +78,53 @@ class Depth(Protocol):
     def choose(self, streams: int) -> int:
         """1 or 2, for so many requests that decode or wait."""
 
-    def observe(self, times: StepTimes) -> None:
-        """A decode step of one row took this long."""
+    def observe(self, rows: int, times: StepTimes) -> None:
+        """A decode step of so many rows took this long."""
 
-    def ended(self, decode_steps: int) -> None:
-        """A request ended by itself after so many steps."""
+    def emptied(self) -> None:
+        """Nobody decodes any more, and at least one has ended by itself: a step behind would be wasted."""
 
 
 class AdaptiveDepth:
-    """Chooses the depth from what steps and requests were like so far. A batch always overlaps."""
+    """Chooses the depth from what steps and requests were like so far.
 
-    def __init__(self, start: StepTimes | None = None, decode_steps: float = 30.0) -> None:
-        self.times = start
-        self.decode_steps = decode_steps
+    What a second step costs is the step that nobody needs, when everybody who rode in the one before it has
+    ended: on one stream after every answer, in a batch when all answers end together. A zombie among others
+    is only a row. So it pays if the gain of the steps between two such ends is more than a step.
+    """
+
+    def __init__(self, start: StepTimes | None = None, run: float = 30.0) -> None:
+        """`start`: what a step is taken to be like until one of its size was seen; `run`: as below."""
+        self.run = run
+        """Decode steps from one such end to the next."""
+        self._start = start
+        self._times: dict[int, StepTimes] = {}  # of steps whose rows have so many binary digits
+        self._steps = self._ends = 0
+
+    def times(self, rows: int) -> StepTimes | None:
+        """What a step of about so many rows is like."""
+        return self._times.get(rows.bit_length(), self._start)
 
     def choose(self, streams: int) -> int:
-        """1 or 2, for so many requests that decode."""
-        if streams >= 2 or self.times is None:
-            return 2
-        return 2 if pays(self.times, self.decode_steps) else 1
+        """1 or 2, for so many requests that decode or wait."""
+        times = self.times(streams)
+        worth = self.run >= 1 if times is None else pays(times, self.run + 1)  # a prompt is a step as well
+        return 2 if worth else 1
 
-    def observe(self, times: StepTimes) -> None:
-        """A decode step of one row took this long."""
-        if self.times is None:
-            self.times = times
-            return
-        old = self.times
-        pairs = ((getattr(old, name), getattr(times, name)) for name in StepTimes.__slots__)
-        self.times = StepTimes(*(before + SMOOTHING * (now - before) for before, now in pairs))
+    def observe(self, rows: int, times: StepTimes) -> None:
+        """A decode step of so many rows took this long."""
+        self._steps += 1
+        old = self.times(rows)
+        if old is not None:
+            pairs = ((getattr(old, name), getattr(times, name)) for name in StepTimes.__slots__)
+            times = StepTimes(*(before + SMOOTHING * (now - before) for before, now in pairs))
+        self._times[rows.bit_length()] = times
 
-    def ended(self, decode_steps: int) -> None:
-        """A request ended by itself after so many steps."""
-        self.decode_steps += SMOOTHING * (decode_steps - self.decode_steps)
+    def emptied(self) -> None:
+        """A step behind would be wasted."""
+        self._ends += 1
+        self.run += max(LEARNING, 1 / self._ends) * (self._steps - self.run)
+        self._steps = 0
 
 
 class FixedDepth:
@@ -114,8 +140,8 @@ class FixedDepth:
         """The depth."""
         return self.depth
 
-    def observe(self, times: StepTimes) -> None:
+    def observe(self, rows: int, times: StepTimes) -> None:
         """Nothing is learnt."""
 
-    def ended(self, decode_steps: int) -> None:
+    def emptied(self) -> None:
         """Nothing is learnt."""

@@ -11,7 +11,10 @@ from dreamscope.engine.devices.runner import Limits
 from dreamscope.engine.models.base import ModelConfig
 from dreamscope.engine.models.limits import MAX_BATCH, default_limits
 from dreamscope.engine.runtime.cost_model import AdaptiveDepth, Depth, FixedDepth
-from dreamscope.engine.runtime.planner import Policy
+from dreamscope.engine.runtime.planner import PREFILL_TOKENS, Policy
+
+IMAGES_AT_ONCE = 4
+"""That are read in one step."""
 
 
 class Place(Protocol):
@@ -51,9 +54,10 @@ class EngineOptions:
     max_wait_ms: float = 250.0
     """After so long a waiting request goes first."""
 
-    def policy(self) -> Policy:
-        """What the planner goes by."""
-        return Policy(max_wait_ms=self.max_wait_ms, prefill_burst=self.prefill_burst)
+    def policy(self, image_tokens: int) -> Policy:
+        """What the planner goes by. Who decodes waits for a few images of so many positions, not for more."""
+        tokens = min(PREFILL_TOKENS, IMAGES_AT_ONCE * image_tokens)
+        return Policy(self.max_wait_ms, prefill_tokens=tokens, prefill_burst=self.prefill_burst)
 
     def limits(self, config: ModelConfig, device: Place) -> Limits:
         """Sizes of a runner of this model."""

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+PREFILL_TOKENS = 2048
+"""Of a step, unless somebody asks for fewer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class Policy:
 
     max_wait_ms: float = 250.0
     max_passes: int = 4
-    prefill_tokens: int = 2048
+    prefill_tokens: int = PREFILL_TOKENS
     """A batch of prompts is full when it computes this many positions."""
     seeding_rows: int = 32
     """With so much room, images that nobody has read yet come before all else."""

@@ -171,7 +171,7 @@ class Scheduler:
         begun = self._clock()
         self._trace.begin("commit", step)
         step.ready_at = step.event.ready_at()
-        shared = len(step.seats) if step.kind == "decode" else 0
+        shared, stopped = len(step.seats) if step.kind == "decode" else 0, False
         for seat, picked in zip(step.seats, decisions(host), strict=True):
             seat.refs -= 1
             if step.kind == "prefill":
@@ -180,12 +180,13 @@ class Scheduler:
                 self._count_zombie(step, seat)
                 continue
             self.requests.accept(seat, picked, begun, shared)
-            if seat.sequence.finish_reason == "stop":
-                self.depth.ended(seat.sequence.decode_steps)
+            stopped |= seat.sequence.finish_reason == "stop"
         self._trace.end("commit", step)
         step.committed_at = self._clock()
         step.commit_s = step.committed_at - begun
         self._observe(step)
+        if stopped and not self.requests.running:
+            self.depth.emptied()
 
     def _count_zombie(self, step: Step, seat: Seat) -> None:
         step.zombies += 1
@@ -193,13 +194,13 @@ class Scheduler:
             self.requests.admission.release(seat)
 
     def _observe(self, step: Step) -> None:
-        """Tell the depth rule how long a lone row's step took; the device's time is told as its forward."""
+        """Tell the depth rule how long a decode step took; the device's time is told as its forward."""
         begun = max(step.launched_at, self._previous_ready)
         self._previous_ready = step.ready_at
-        if step.kind == "decode" and len(step.seats) == 1:
+        if step.kind == "decode" and not step.zombies:
             device = (step.ready_at - begun) * 1000
             host = (step.launch_s * 1000, step.mask_s * 1000, step.commit_s * 1000)
-            self.depth.observe(StepTimes(device, 0.0, 0.0, *host))
+            self.depth.observe(len(step.seats), StepTimes(device, 0.0, 0.0, *host))
 
     def _fail_step(self, step: Step, error: BaseException, riding: bool) -> None:
         """A step has failed, and its rows with it. The device may still write for them: it is waited for.

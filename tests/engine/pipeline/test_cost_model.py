@@ -31,6 +31,12 @@ def test_every_bound_of_the_pipelined_period_counts():
     assert StepTimes(1, 4, 8, 1, 1, 3).pipelined == 16
 
 
+def test_delivery_follows_the_launch():
+    assert StepTimes(5, 1, 1, 1, 1, 1, 3).blocking == StepTimes(5, 1, 1, 1, 1, 1).blocking
+    assert StepTimes(5, 1, 1, 1, 1, 1, 6).blocking == 11
+    assert StepTimes(1, 1, 1, 2, 2, 2, 4).pipelined == 10
+
+
 def test_masks_hide_under_their_own_forward_even_at_depth_1():
     assert StepTimes(5, 1, 1, 1, 4, 1).blocking == 9
     assert StepTimes(5, 1, 1, 1, 7, 1).blocking == 11
@@ -46,27 +52,57 @@ def test_short_answers_on_a_slow_device_do_not_pay():
     assert pays(FAST, 3)
 
 
+def served(depth: AdaptiveDepth, rows: int, times: StepTimes, steps: int, times_over: int = 60) -> None:
+    """So often, everybody ends by themselves after so many steps."""
+    for _ in range(times_over):
+        for _ in range(steps):
+            depth.observe(rows, times)
+        depth.emptied()
+
+
 def test_the_depth_follows_what_was_seen():
     depth = AdaptiveDepth(SLOW)
     assert depth.choose(1) == 2
-    for _ in range(60):
-        depth.ended(2)
+    served(depth, 1, SLOW, steps=2)
     assert depth.choose(1) == 1
-    assert depth.choose(2) == 2
-    for _ in range(60):
-        depth.observe(FAST)
-    assert depth.times.f == pytest.approx(FAST.f, rel=0.02)
-    assert depth.choose(1) == 1  # two steps at 35 % do not pay for the third
-    for _ in range(60):
-        depth.ended(100)
+    served(depth, 1, FAST, steps=1)
+    assert depth.times(1).f == pytest.approx(FAST.f, rel=0.02)
+    assert depth.choose(1) == 1  # prompt and one step at 35 % do not pay for a third
+    served(depth, 1, FAST, steps=100)
     assert depth.choose(1) == 2
+
+
+def test_a_batch_whose_answers_all_end_together_wastes_a_step_like_one_stream():
+    depth = AdaptiveDepth()
+    served(depth, 8, SLOW, steps=2)
+    assert depth.choose(8) == 1
+    for _ in range(200):
+        depth.observe(8, SLOW)  # others came before the last one ended
+    depth.emptied()
+    assert depth.choose(8) == 2
+
+
+def test_answers_of_one_token_never_overlap_again():
+    depth = AdaptiveDepth()
+    assert depth.choose(4) == 2
+    depth.emptied()  # without a single step
+    assert depth.choose(4) == 1
+
+
+def test_steps_of_another_size_are_of_another_kind():
+    depth = AdaptiveDepth(run=5)
+    depth.observe(1, FAST)
+    depth.observe(32, SLOW)
+    assert (depth.choose(1), depth.choose(40)) == (2, 1)
+    assert depth.times(4) is None
+    assert depth.choose(4) == 2
 
 
 def test_nothing_seen_yet_overlaps():
     depth = AdaptiveDepth()
     assert depth.choose(1) == 2
-    depth.observe(SLOW)
-    assert depth.times == SLOW
+    depth.observe(1, SLOW)
+    assert depth.times(1) == SLOW
 
 
 @pytest.mark.parametrize("depth", [0, 3])
