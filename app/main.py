@@ -17,7 +17,7 @@ from dreamscope.app.guard import guarded
 from dreamscope.app.hub import Hub
 from dreamscope.app.origin import same_origin
 from dreamscope.app.relay import Relay
-from dreamscope.app.routes import batches, compare, downloads, history, inspect, replay, share, truth
+from dreamscope.app.routes import batches, compare, downloads, history, inspect, replay, share, traces, truth
 from dreamscope.app.routes.answers import refusal
 from dreamscope.app.store.store import Store
 from dreamscope.app.supervisor import Engine
@@ -72,7 +72,7 @@ def build_routes(engine: Engine, examples: tuple[Example, ...], store: Store) ->
         await websocket.accept()
         await Relay(StarletteBrowser(websocket), context).serve()
 
-    for module in (history, replay, share, compare, batches, inspect, downloads, truth):
+    for module in (history, replay, share, compare, batches, inspect, downloads, truth, traces):
         app.include_router(module.router(context))
 
     @app.api_route("/api/{rest:path}", methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])

@@ -41,6 +41,15 @@ class Outbox:
         self._waiting.append(message)
         self._wake.set()
 
+    def put_among(self, name: str, value: Any, most: int) -> None:
+        """Queue `{name: [value]}`, or add to the list of this name that has not left; it keeps `most`."""
+        for item in self._waiting:
+            if isinstance(item, dict) and name in item:
+                item[name] = [*item[name], value][-most:]
+                return
+        self._waiting.append({name: [value]})
+        self._wake.set()
+
     def put_fragments(self, fragments: Sequence[Fragment], column: str = MAIN_COLUMN) -> None:
         """Queue changes of a column; those that no other message of it parts travel as one message."""
         if not fragments:

@@ -6,11 +6,13 @@
                {"run": ask}                            a run, in the column that the ask names
                {"compare": {"columns": [ask, ...]}}    runs that begin together, one in each column
                {"stop": true | column}, {"load": model}
+               {"trace": ...}, {"depth": ...}          see `app/traces.py`
     browser <- a JSON list of messages, each with one of
                engine     state, text, detail of the engine link; its models and presets
                progress   model, detail, done: a model is being loaded
                image      id, hash, width, height: the opened image, as it is kept
                notice     text: something about the page that no run says
+               traces     what the engine does, see `app/traces.py`
                history    changed: ids of runs that were begun, ended, changed; any, if there are none
              and, with `column` if that is not the main one,
                invalid    field, text: what cannot be run and why; id of the image if it was one
@@ -45,6 +47,7 @@ from dreamscope.app.recorder import Recorder
 from dreamscope.app.runs import Run
 from dreamscope.app.store.kinds import StoredImage
 from dreamscope.app.supervisor import EngineStatus, Phase
+from dreamscope.app.traces import MOST_WAITING, Traces, depth_of
 from dreamscope.engine import wire
 
 FIRST_PAUSE_S = 0.2
@@ -69,6 +72,7 @@ class Relay:
         self._client: EngineClient | None = None
         self._lost_at = 0.0
         self._pictures = Pictures()
+        self._traces = Traces(lambda message: self._outbox.put_among("traces", message, MOST_WAITING))
 
     async def serve(self) -> None:
         """Run until the browser leaves."""
@@ -126,6 +130,10 @@ class Relay:
             await self._use_image(image_id, image_hash)
         elif "load" in message:
             await self._send(wire.ModelLoad(model_of(message["load"])))
+        elif "trace" in message:
+            await self._send(self._traces.watch(message["trace"]))
+        elif "depth" in message:
+            await self._send(depth_of(message["depth"]))
         else:
             raise Invalid("prompt", "The page sent a message that this server does not know.")
         return None
@@ -222,6 +230,10 @@ class Relay:
                 case wire.ImageReady():
                     self._pictures.ready.add(message.image_id)
                     await self._submit()
+                case wire.Trace():
+                    self._traces.take(message)
+                case wire.ErrorEvent() if self._traces.refused(message):
+                    continue
                 case wire.ErrorEvent():
                     self._take_error(message)
                     await self._submit()
@@ -239,6 +251,8 @@ class Relay:
         self._client = client
         for resume in self._columns.resume():
             await self._send(resume)
+        if watched := self._traces.again():
+            await self._send(watched)
         await self._submit()
 
     def _take_progress(self, progress: wire.ModelProgress) -> None:

@@ -79,6 +79,7 @@ from dreamscope.engine.results import (
     result_from_json,
     result_to_json,
 )
+from dreamscope.engine.traces import DepthSet, Forecast, Trace, TraceStep, TraceSubscribe
 
 __all__ = [
     "MERGEABLE",
@@ -93,10 +94,12 @@ __all__ = [
     "CaptionResult",
     "ChatResult",
     "ChatTurn",
+    "DepthSet",
     "DetectResult",
     "ErrorEvent",
     "ErrorInfo",
     "Event",
+    "Forecast",
     "GazeEvent",
     "GazeResult",
     "Ground",
@@ -143,6 +146,9 @@ __all__ = [
     "SpanPoint",
     "Spread",
     "TextDelta",
+    "Trace",
+    "TraceStep",
+    "TraceSubscribe",
     "WireError",
     "decode",
     "encode",

@@ -4,6 +4,7 @@ const MODULES = {
   playground: () => import("./playground.js").then(({ Playground }) => Playground),
   compare: () => import("./compare.js").then(({ Compare }) => Compare),
   history: () => import("./history.js").then(({ History }) => History),
+  pipeline: () => import("./pipeline.js").then(({ Pipeline }) => Pipeline),
 };
 const FIRST = "playground";
 

@@ -15,7 +15,7 @@ _FAVICON = (
 )
 STYLES = (
     *("style", "panel", "evidence", "viewer", "inspect", "replay", "dialogs"),
-    *("compare", "batch", "history"),
+    *("compare", "batch", "history", "pipeline"),
 )
 HEAD = (
     "".join(f'<link rel="stylesheet" href="/ui/{name}.css">' for name in STYLES)

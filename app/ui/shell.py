@@ -11,6 +11,7 @@ from dreamscope.app.ui.compare import compare_html
 from dreamscope.app.ui.examples import Example
 from dreamscope.app.ui.history import history_html
 from dreamscope.app.ui.markup import text
+from dreamscope.app.ui.pipeline import pipeline_html
 from dreamscope.app.ui.playground import playground_html, playground_words
 from dreamscope.app.ui.template import fill, words_attribute
 
@@ -57,9 +58,18 @@ _SHORTCUTS = (
         ),
     ),
     (
+        "Inspector",
+        (
+            ("p", "Hold the picture, or go on"),
+            ("1 2 a", "One step in flight, two, or automatic"),
+            ("+ −", "Fewer steps, more steps"),
+            ("← →", "The step before, the one after"),
+        ),
+    ),
+    (
         "Everywhere",
         (
-            ("g", "Next of playground, compare, history"),
+            ("g", "Next of playground, compare, history, inspector"),
             ("?", "This list"),
         ),
     ),
@@ -92,6 +102,7 @@ def shell_html(examples: tuple[Example, ...]) -> str:
             "playground": playground_html(examples),
             "compare": compare_html(examples),
             "history": history_html(),
+            "pipeline": pipeline_html(),
             "shortcuts": "".join(_group(*group) for group in _SHORTCUTS),
             "privacy": "".join(f"<p>{text(paragraph)}</p>" for paragraph in said.PRIVACY),
             "sure": text(said.PRIVACY_SURE),

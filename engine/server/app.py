@@ -16,9 +16,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dreamscope.engine import errors, wire
 from dreamscope.engine.server.clock import Clock, LoopClock
+from dreamscope.engine.server.engine_metrics import engine_metrics
 from dreamscope.engine.server.http import Addressing, AsciiJson, error_response, http_error, internal_error
 from dreamscope.engine.server.hub import Hub
 from dreamscope.engine.server.options import ServerOptions
+from dreamscope.engine.server.prometheus import MEDIA_TYPE, render
+from dreamscope.engine.server.routes import traces
 from dreamscope.engine.server.shelf import Shelf
 from dreamscope.engine.server.ws import WebSocketDoor
 
@@ -61,6 +64,9 @@ def build_app(shelf: Shelf, options: ServerOptions, clock: Clock | None = None) 
     async def index(request: Request) -> Response:
         return AsciiJson({"server": NAME, "version": version("dreamscope"), "websocket": "/v1/ws"})
 
+    async def metrics(request: Request) -> Response:
+        return Response(render(engine_metrics(shelf.servings())), media_type=MEDIA_TYPE)
+
     async def needs_upgrade(request: Request) -> Response:
         error = errors.InvalidRequest(f"Open {request.url.path} as a websocket with {wire.SUBPROTOCOL}.")
         return error_response(error, request.scope["request_id"])
@@ -76,6 +82,8 @@ def build_app(shelf: Shelf, options: ServerOptions, clock: Clock | None = None) 
             Route("/", index),
             Route("/v1", index),
             Route("/health", health),
+            Route("/metrics", metrics),
+            *traces.routes(hub),
             Route("/v1/ws", needs_upgrade),
             WebSocketRoute("/v1/ws", door.__call__),
         ],

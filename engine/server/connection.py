@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Protocol
 
@@ -22,6 +22,7 @@ from dreamscope.engine.server import intake
 from dreamscope.engine.server.auth import owner_of
 from dreamscope.engine.server.hub import REQUEST_ID, GetImages, Hub
 from dreamscope.engine.server.outbox import Frame, Outbox
+from dreamscope.engine.server.traces import TraceFeed
 from dreamscope.engine.server.uploads import MAX_NAME, Upload, UploadStore
 from dreamscope.engine.skills.parse_chat import ImageRef
 from dreamscope.engine.skills.presets import catalogue
@@ -59,6 +60,7 @@ class Connection:
         self._outbox = Outbox(hub.options.outbox_bytes)
         self._uploads = UploadStore(hub.options.upload_bytes)
         self._undecoded = asyncio.Semaphore(hub.options.max_undecoded)
+        self._trace = TraceFeed(hub.clock, hub.traces, self._made, self._tell_steps)
         self._wake = asyncio.Event()
         self._closing: tuple[int, str] | None = None
         self._sender: asyncio.Task[None] | None = None
@@ -75,6 +77,7 @@ class Connection:
             await asyncio.wait({reader, self._sender}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             no_hello.cancel()
+            self._trace.stop()
             self._hub.greeted.discard(self)
             self._hub.registry.detach(self)
             self._uploads.clear()
@@ -215,6 +218,10 @@ class Connection:
                 self._hub.resume(message, owner, self)
             case wire.ModelLoad():
                 self._hub.shelf.load(message.model)
+            case wire.TraceSubscribe():
+                self._trace.subscribe(message)
+            case wire.DepthSet():
+                self._hub.traces.set_depth(message)
             case wire.Hello():
                 raise errors.InvalidParameter("This connection has said hello already.", "type")
             case _:
@@ -236,8 +243,7 @@ class Connection:
             self._tell(error, message.image_id)
             raise
         width, height = upload.size
-        digest = upload.image.digest
-        self._say(wire.ImageReady(message.image_id, width, height, upload.received, digest))
+        self._say(wire.ImageReady(message.image_id, width, height, upload.received, upload.sha256))
         return upload
 
     async def _create(self, message: wire.RequestCreate, owner: str) -> None:
@@ -312,6 +318,15 @@ class Connection:
 
     def _tell(self, error: errors.DreamscopeError, ref: str | None) -> None:
         self._say(wire.ErrorEvent(error.info(), None if ref is None else ref[:MAX_NAME]))
+
+    def _made(self, request_id: str) -> bool:
+        """Whether a request belongs to whoever is connected."""
+        return self._owner is not None and self._hub.owned_by(self._owner)(request_id)
+
+    def _tell_steps(self, take: Callable[[], wire.Trace]) -> None:
+        """Not while the last ones have not left: a slow reader gets more of them at once."""
+        if not self._outbox.has(wire.Trace):
+            self._say(take())
 
     def _say(self, message: wire.Message) -> None:
         self.push(Frame.of(message))

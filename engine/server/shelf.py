@@ -93,6 +93,10 @@ class Shelf:
         """The model with this id or alias, in any case; the default for `None`. Raises `ModelNotFound`."""
         return self._named(name).info
 
+    def servings(self) -> tuple[Serving, ...]:
+        """The loaded models and their engines."""
+        return tuple(entry.serving for entry in self._entries.values() if entry.serving is not None)
+
     def queued(self, model_id: str) -> int:
         """How many wait for this model to be loaded."""
         return len(self._entries[model_id].waiting())

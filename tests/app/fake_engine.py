@@ -16,6 +16,7 @@ What it answers is fixed by the words of the prompt:
     without an image an answer that says so
 
 The events of a request are kept for `request.resume`; one that nobody listens to ends after `--grace`.
+`trace.subscribe` is answered with what `fake_trace` makes up.
 Of its models `sprite-2` is loaded from the start; `sprite-3` is when it is asked for, `broken` fails.
 """
 
@@ -34,6 +35,7 @@ from typing import Any
 
 import websockets
 from fake_script import CutOff, Refused, metrics, script  # a program finds what lies beside it
+from fake_trace import FakeTrace
 from PIL import Image
 from websockets.asyncio.server import ServerConnection, serve
 
@@ -74,6 +76,7 @@ class Shelf:
         self.models = MODELS
         self.sessions: list[Session] = []
         self.requests: dict[str, Request] = {}
+        self.depths: dict[str, str] = {}
 
     def change(self, model: str, **fields: Any) -> None:
         self.models = tuple(dataclasses.replace(m, **fields) if m.id == model else m for m in self.models)
@@ -151,6 +154,7 @@ class Session:
         self.shelf = shelf
         self.images: dict[str, tuple[int, int]] = {}
         self.loading: set[asyncio.Task[None]] = set()
+        self.trace = FakeTrace(self.send, shelf.depths, lambda: tuple(shelf.requests))
 
     async def run(self) -> None:
         assert isinstance(wire.decode(await self.socket.recv()), wire.Hello)
@@ -163,6 +167,7 @@ class Session:
         except websockets.ConnectionClosedError:
             pass
         finally:
+            self.trace.stop()
             self.shelf.sessions.remove(self)
             for request in self.shelf.requests.values():
                 request.listeners.discard(self)
@@ -188,6 +193,13 @@ class Session:
                 cancel(requests[message.request_id], "client")
             case wire.RequestResume():
                 await self.resume(message)
+            case wire.TraceSubscribe(model="moondream2", interval_ms=ms) if ms:
+                error = wire.ErrorInfo("Its steps are not known.", "server_error", "not_implemented", "model")
+                await self.send(wire.ErrorEvent(error, message.model))
+            case wire.TraceSubscribe():
+                self.trace.subscribe(message)
+            case wire.DepthSet():
+                self.shelf.depths[message.model or MODELS[0].id] = str(message.depth)
 
     async def create(self, message: wire.RequestCreate) -> None:
         mine = [each for each in self.shelf.requests.values() if self in each.listeners and not each.over]

@@ -90,7 +90,7 @@ def test_the_protocol_is_complete():
         "request.accepted", "request.started", "request.done", "request.cancelled", "request.failed",
         "request.snapshot", "reasoning.delta", "reasoning.done", "text.delta",
         "span.open", "span.point", "span.close", "point", "box.center", "box", "gaze",
-        "mask.bbox", "mask.delta", "mask.done",
+        "mask.bbox", "mask.delta", "mask.done", "trace.subscribe", "depth.set", "trace",
     }  # fmt: skip
     assert {skill for skill, _ in RESULTS} == {
         "query", "caption", "chat", "point", "detect", "segment", "gaze",

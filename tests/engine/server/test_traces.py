@@ -9,7 +9,7 @@ import urllib.request
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -17,14 +17,16 @@ from dreamscope.engine import wire
 from dreamscope.engine.config import SETTINGS
 from dreamscope.engine.models.registry import find_model
 from dreamscope.engine.runtime.cost_model import StepTimes
-from dreamscope.engine.runtime.telemetry import StepRecord
+from dreamscope.engine.runtime.engine import Health
+from dreamscope.engine.runtime.metrics import Counters
+from dreamscope.engine.runtime.telemetry import Gauges, StepRecord
 from dreamscope.engine.server.forecast import ENOUGH, Forecaster
 from dreamscope.engine.server.loading import Loader
 from dreamscope.engine.server.options import ServerOptions
 from dreamscope.engine.server.outbox import Frame, Outbox
 from dreamscope.engine.server.serving import Known
 from dreamscope.engine.server.shelf import Shelf
-from dreamscope.engine.server.traces import told, veiled
+from dreamscope.engine.server.traces import TraceDesk, TraceFeed, told, veiled
 from dreamscope.engine.settings import load
 
 MODEL = "sprite-2"
@@ -105,14 +107,86 @@ def test_only_neighbours_of_the_same_batch_are_measured() -> None:
     assert (forecast.measured_blocking, forecast.measured_pipelined) == (None, None)
 
 
-def test_an_unsent_trace_gives_way_to_a_newer_one() -> None:
+def test_what_was_measured_long_ago_is_not_told() -> None:
+    forecaster = Forecaster()
+    forecaster.feed(record(index) for index in range(20))
+    forecaster.feed(record(index, depth=2, period=5.0) for index in range(20, 40))
+    forecast = forecaster.forecast()
+    assert forecast is not None
+    assert (forecast.measured_blocking, forecast.measured_pipelined) == (None, pytest.approx(5000.0))
+
+
+def test_what_was_measured_on_a_slower_device_is_not_compared() -> None:
+    forecaster = Forecaster()
+    forecaster.feed(record(index, device=(0.0, 0.009)) for index in range(20))
+    forecaster.feed(record(index, depth=2, period=0.004) for index in range(20, 60))
+    forecast = forecaster.forecast()
+    assert forecast is not None
+    assert (forecast.measured_blocking, forecast.measured_pipelined) == (None, pytest.approx(4.0))
+
+
+class SteppingEngine:
+    """Takes a step whenever it is asked what it did."""
+
+    def __init__(self) -> None:
+        self.taken: list[StepRecord] = []
+
+    def steps(self, since: int = -1) -> list[StepRecord]:
+        self.taken.append(record(len(self.taken)))
+        return [step for step in self.taken if step.index > since]
+
+    def gauges(self) -> Gauges:
+        return Gauges("ready", 2)
+
+    def counters(self) -> Counters:
+        return Counters()
+
+    def health(self) -> Health:
+        return Health("ready")
+
+
+class OneEngine:
+    """A desk at which there is only this engine."""
+
+    def __init__(self, engine: SteppingEngine) -> None:
+        self.engine = engine
+
+    def find(self, name: str | None) -> tuple[str, SteppingEngine]:
+        return MODEL, self.engine
+
+    def choice(self, model: str, engine: SteppingEngine) -> str:
+        return "auto"
+
+
+def test_a_slow_reader_misses_no_step(clock: Any) -> None:
+    engine = SteppingEngine()
+    ready, told_of = True, []
+
+    def send(take: Callable[[], wire.Trace]) -> None:
+        if ready:
+            told_of.append([step.index for step in take().steps])
+
+    feed = TraceFeed(clock, cast(TraceDesk, OneEngine(engine)), lambda name: True, send)
+    feed.subscribe(wire.TraceSubscribe(100))
+    ready = False
+    engine.steps()
+    clock.advance(0.35)
+    ready = True
+    clock.advance(0.1)
+    feed.stop()
+    clock.advance(1.0)
+    assert told_of == [[0], [1, 2]]
+
+
+def test_the_outbox_knows_what_waits() -> None:
     outbox = Outbox()
-    for clock in (1.0, 2.0):
-        trace = wire.Trace(model=MODEL, state="ready", clock_ms=clock, gauges={}, totals={})
-        outbox.push(Frame.of(trace), 0.0)
-    assert json.loads(outbox.pop(0.0) or "")["clock_ms"] == 2.0
-    assert outbox.pop(0.0) is None
-    assert outbox.unsent == 0
+    outbox.push(Frame.of(wire.Models(())), 0.0)
+    assert not outbox.has(wire.Trace)
+    outbox.push(Frame.of(wire.Trace(model=MODEL, state="ready", clock_ms=0.0, gauges={}, totals={})), 0.0)
+    assert outbox.has(wire.Trace)
+    outbox.pop(0.0)
+    outbox.pop(0.0)
+    assert not outbox.has(wire.Trace)
 
 
 @pytest.fixture
