@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dreamscope.visualizers import facts, words
+from dreamscope.visualizers.audit.checks import audit
+from dreamscope.visualizers.audit.line import lines
 from dreamscope.visualizers.escape import escape
 from dreamscope.visualizers.geometry import VIEW_WIDTH
 from dreamscope.visualizers.palette import colour
@@ -21,13 +23,14 @@ class Shown:
     """One run of a page. `heading` names what it gives, such as "Answer".
 
     `source` is where its image is, a data URI or an address, empty if it is gone; `timeline` the address of
-    its timeline, empty to embed it.
+    its timeline, empty to embed it; `detected` are the detect runs that its audit compares with.
     """
 
     record: Record
     heading: str
     source: str = ""
     timeline: str = ""
+    detected: tuple[Record, ...] = ()
 
 
 def parts_of(record: Record) -> list[dict[str, str]]:
@@ -61,6 +64,7 @@ def article(one: Shown, played: Timeline, width: float, title: str) -> str:
         f'<div class="result"><h2 data-slot="title">{escape(one.heading)}</h2>'
         f'<div class="answer" data-slot="answer">{slots["answer"]}</div>'
         f'<ul class="list" data-slot="list">{slots["list"]}</ul>{_truth(truth)}</div>'
+        f'<div class="verdict">{lines(record, audit(record, one.detected))}</div>'
         f'<div class="metrics" data-slot="metrics">{slots["metrics"]}</div>'
         f"{_facts(record)}</div></article>"
     )

@@ -155,6 +155,13 @@ async def test_deleting_and_undoing(http, keep, store):
     second = (await http.post("/api/runs/delete", json={"ids": [two.id, three.id]})).json()["undo"]
     assert (await http.get("/api/runs")).json()["total"] == 0
     assert (await http.delete(f"/api/runs/{one.id}")).status_code == 404
+    answer = (await http.get("/api/deletions")).json()
+    assert {each["token"]: each["runs"] for each in answer["deletions"]} == {first: 1, second: 2}
+    rows = Rows(answer["html"])
+    assert rows.open == []
+    assert [fields["data-token"] for tag, fields in rows.seen if tag == "li"] == [
+        each["token"] for each in answer["deletions"]
+    ]
     assert (await http.post("/api/undo", json={"token": second})).json() == {"restored": 2}
     assert (await http.post("/api/undo", json={"token": first})).json() == {"restored": 1}
     for token in (first, "", None, 5):
@@ -280,7 +287,7 @@ async def test_no_text_of_a_run_becomes_markup(http, keep):
     found = (await http.get("/api/runs")).json()
     rows = Rows(found["html"])
     assert rows.open == []
-    ours = {"li", "label", "input", "a", "span", "div", "time", "button", "svg", "path"}
+    ours = {"li", "label", "input", "a", "span", "div", "time", "button", "svg", "path", "bdi"}
     assert {tag for tag, _ in rows.seen} <= ours
     assert not [name for _, attrs in rows.seen for name in attrs if name.startswith("on")]
     assert HOSTILE in rows.texts
