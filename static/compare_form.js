@@ -1,5 +1,6 @@
 // What all columns of a comparison ask: the skill, the prompt, the settings. Throws nothing away when the skill
 // changes; what does not belong to a skill is not sent.
+import { ComparePresets } from "./compare_presets.js";
 import { say } from "./say.js";
 
 const WITH_PROMPT = ["query", "point", "detect", "segment"];
@@ -14,11 +15,15 @@ export class CompareForm {
     this.tabs = [...root.querySelectorAll("[data-tab]")];
     this.settings = [...root.querySelectorAll("[data-setting]")];
     this.extra = {}; // of an ask that was taken over: references and the source of a gaze
+    this.presets = new ComparePresets(this.fields.preset, { own: words.own_presets, take: (ask) => this.fill(ask) });
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
       run();
     });
-    this.form.addEventListener("input", () => this.edited());
+    this.form.addEventListener("input", ({ target }) => {
+      if (target !== this.fields.preset) this.fields.preset.value = "";
+      this.edited();
+    });
     this.prompt.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
       event.preventDefault();
@@ -57,6 +62,7 @@ export class CompareForm {
       box.hidden = !this.settingNames.includes(box.dataset.setting);
       field.placeholder = field.getAttribute(`data-default-${skill}`) ?? "";
     }
+    this.presets.use(skill);
     this.prompt.placeholder = this.words.placeholders[skill] ?? "";
     this.fail("");
     this.draw();
@@ -157,6 +163,15 @@ export class CompareForm {
     this.draw();
   }
 
+  // A preset: what it does not say stays.
+  fill(ask) {
+    const { skill } = this;
+    const said = Object.fromEntries(Object.entries(ask).filter(([, value]) => value !== undefined));
+    const prompt = said.question ?? said.object ?? said.objects;
+    this.take({ ...this.draft(), ...(prompt && { question: undefined, object: undefined, objects: undefined }), ...said, skill });
+    this.edited();
+  }
+
   // What is there, whether it could be asked or not.
   draft() {
     const { skill, fields } = this;
@@ -181,6 +196,11 @@ export class CompareForm {
     this.root.querySelector("#cmp-prompt-error").textContent = text;
     if (text) this.prompt.setAttribute("aria-invalid", "true");
     else this.prompt.removeAttribute("aria-invalid");
+  }
+
+  // What Run is called.
+  call(text) {
+    this.root.querySelector("[data-do='run'] span").textContent = text;
   }
 
   busy(running) {

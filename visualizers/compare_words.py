@@ -20,6 +20,17 @@ HOW_MATCHED = {
 BEST_IN_TOTAL = "Each mark has at most one partner, and the pairing is the one that fits best in total."
 SAME_NAMES = "Only marks of the same name are paired."
 
+FIRST_TOKEN = "From when it began to its first token; what it waited before is told apart."
+TOTAL = "From when it began to its end; what it waited before is told apart."
+WAITED = (
+    "For its model to be loaded, or for other requests, such as another column. It is in none of the other "
+    "times."
+)
+CACHED = (
+    "Tokens of the image and the question that it did not have to read, because an earlier request on this "
+    "image had. The first token comes sooner for it."
+)
+
 _PLURALS = {"image": "images", "mark": "marks"}
 
 
@@ -40,7 +51,7 @@ def mask_overlap(iou: float) -> str:
 
 def shared_words(share: float) -> str:
     """How alike two answers are worded."""
-    return "same words" if share >= 1 else f"{share:.0%} of the words shared"
+    return "same answer" if share >= 1 else f"{share:.0%} of the answer's words shared"
 
 
 def between(left: str, right: str) -> str:
