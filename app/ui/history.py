@@ -26,6 +26,7 @@ _WORDS = {
     "until": "Until {until}",
     "between": "{since} to {until}",
     "group": {"compare": "Comparison of {n}", "batch": "From a batch"},
+    "group_part": "Comparison: {shown} of {n} match",
     "open_group": "Open the comparison",
     "remove_tag": "Remove the tag {tag}",
     "storage": "{runs}, {bytes} in {folder}",
