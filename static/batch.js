@@ -86,7 +86,7 @@ export class Batch {
     this.part("images").replaceChildren(...shown);
     this.part("images").hidden = false;
     this.part("title").textContent = say(this.words.title, { n: this.images.length });
-    this.part("said").textContent = say(this.words.chosen, { n: this.images.length });
+    this.part("said").textContent = this.words.chosen;
   }
 
   drop(index) {
@@ -112,7 +112,7 @@ export class Batch {
       return;
     }
     const columns = this.compare.runs.asks(2);
-    if (!columns) return;
+    if (!columns || this.compare.runs.asksFirst(this.compare.sides.slice(0, 2))) return;
     try {
       const { id } = await ask("/api/batches", { method: "POST", json: { title: this.compare.form.title, images: this.images, columns } });
       this.id = id;

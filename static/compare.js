@@ -160,6 +160,7 @@ export class Compare {
   stand() {
     this.sides.forEach((side, index) => side.stand(index, this.sides.length));
     this.place.dataset.count = String(this.sides.length);
+    this.root.style.setProperty("--lines", String(this.sides.length - 1));
     this.draw();
   }
 
@@ -172,7 +173,7 @@ export class Compare {
     for (const side of this.sides) {
       side.fit(this.form.skill, this.form.settingNames);
       side.bring(!busy && !due.includes(side));
-      side.markEye(this.form.skill === "gaze" ? this.form.extra.eye : null);
+      side.refer(this.form.places);
       for (const button of side.root.querySelectorAll("[data-do='swap'], [data-do='remove']")) button.disabled = busy;
     }
     for (const button of root.querySelectorAll(".cmp-kept")) button.hidden = !this.comparison || busy;

@@ -87,6 +87,8 @@ export class CompareAddress {
   async setUp(params) {
     const { compare } = this;
     compare.setMode(params.get("mode") === "many" ? "many" : "one");
+    // First, because a new image takes references of the old one away.
+    if (params.get("image")) await compare.image.use(params.get("image"));
     if ([...params].some(([name]) => name !== "mode")) compare.form.take(askOf(params));
     if (params.get("model")) compare.wish(compare.sides[0], params.get("model"), params.get("variant"));
     const wanted = models(params);
@@ -98,7 +100,6 @@ export class CompareAddress {
         [...params].filter(([name]) => name.startsWith(`c${index}.`)).map(([name, value]) => [name.slice(3), value]),
       ));
     });
-    if (params.get("image")) await compare.image.use(params.get("image"));
     if (compare.mode === "many") await compare.batch.list();
     compare.draw();
   }

@@ -4,6 +4,7 @@ import { ComparePresets } from "./compare_presets.js";
 import { say } from "./say.js";
 
 const WITH_PROMPT = ["query", "point", "detect", "segment"];
+const WITH_PLACES = ["query", "point", "segment"];
 
 export class CompareForm {
   // `run` and `stop` are asked for; `changed()` is told of every edit.
@@ -14,6 +15,7 @@ export class CompareForm {
     this.prompt = this.fields.prompt;
     this.tabs = [...root.querySelectorAll("[data-tab]")];
     this.settings = [...root.querySelectorAll("[data-setting]")];
+    this.seed = undefined; // of a run that was taken over; nobody has set it here
     this.extra = {}; // of an ask that was taken over: references and the source of a gaze
     this.presets = new ComparePresets(this.fields.preset, { own: words.own_presets, take: (ask) => this.fill(ask) });
     this.form.addEventListener("submit", (event) => {
@@ -93,7 +95,8 @@ export class CompareForm {
   }
 
   draw() {
-    const n = Object.keys(this.changedSettings()).length;
+    const { seed, ...changed } = this.changedSettings();
+    const n = Object.keys(changed).length + (seed !== undefined && seed !== this.seed ? 1 : 0);
     const badge = this.root.querySelector(".changed");
     badge.textContent = String(n);
     badge.hidden = n === 0;
@@ -158,6 +161,7 @@ export class CompareForm {
       const field = box.querySelector("input");
       field.value = ask.settings?.[field.name] ?? "";
     }
+    this.seed = ask.settings?.seed === undefined ? undefined : String(ask.settings.seed);
     const { refs, eye, face } = ask;
     this.extra = Object.fromEntries(Object.entries({ refs, eye, face }).filter(([, value]) => value));
     this.draw();
@@ -185,6 +189,14 @@ export class CompareForm {
     else if (skill === "gaze") ask.force = fields.force.checked;
     else Object.assign(ask, objects(text));
     return ask;
+  }
+
+  // The places that the question refers to.
+  get places() {
+    const { refs = [], eye, face } = this.extra;
+    const gaze = [["eye", eye], ["face", face]].filter(([, at]) => at);
+    if (this.skill === "gaze") return gaze.map(([kind, at]) => ({ kind, at }));
+    return WITH_PLACES.includes(this.skill) ? refs.map((at) => ({ kind: "place", at })) : [];
   }
 
   // What is asked, in a few words.

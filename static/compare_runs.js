@@ -58,14 +58,18 @@ export class CompareRuns {
     const asks = this.asks();
     const { hash } = image;
     if (!asks || !hash || !this.able()) return;
-    const far = this.due.map(({ chosen }) => chosen).find((model) => model?.state === "download" && !shell.models.agreed.has(model.id));
-    if (far) {
-      shell.models.confirm(far, () => this.run());
-      return;
-    }
+    if (this.asksFirst(this.due)) return;
     const bare = hash === NO_IMAGE;
     if (!bare) shell.send({ image: { id: `cmp-${hash.slice(0, 16)}`, hash } });
     this.send(bare ? asks.map((one) => ({ ...one, image: false })) : asks);
+  }
+
+  // Whether a person has to agree to a download first; then Run goes on by itself.
+  asksFirst(sides) {
+    const { models } = this.compare.shell;
+    const far = sides.map(({ chosen }) => chosen).find((model) => model?.state === "download" && !models.agreed.has(model.id));
+    if (far) models.confirm(far, () => this.run());
+    return Boolean(far);
   }
 
   // All columns as one comparison; beside a run that is there, each by itself.

@@ -230,12 +230,9 @@ export class Side {
     original.after(shown);
   }
 
-  // Where the gaze starts, in every column alike.
-  markEye(at) {
-    const mark = this.root.querySelector(".side-eye");
-    mark.hidden = !at;
-    if (at) Object.assign(mark.style, { left: `${at[0] * 100}%`, top: `${at[1] * 100}%` });
-    this.column.viewer.refresh();
+  // The places that the question refers to, in every column alike.
+  refer(places) {
+    this.root.querySelector(".side-refs").replaceChildren(...places.map(reference));
   }
 
   clear() {
@@ -256,6 +253,15 @@ export class Side {
   remove() {
     this.column.remove();
   }
+}
+
+function reference({ kind, at }) {
+  const mark = document.createElement("i");
+  const [left, top, right, bottom] = at.map((value) => value * 100);
+  mark.className = `ref ${at.length === 4 ? "ref-box" : "ref-point"} ref-${kind}`;
+  Object.assign(mark.style, { left: `${left}%`, top: `${top}%` });
+  if (at.length === 4) Object.assign(mark.style, { width: `${right - left}%`, height: `${bottom - top}%` });
+  return mark;
 }
 
 function promptFields({ skill }, prompt) {

@@ -21,7 +21,11 @@ export class History {
     Object.assign(this, { root, shell });
     this.words = JSON.parse(root.dataset.words);
     this.rows = new Rows(root.querySelector(".hi-rows"), this.words);
-    this.filters = new Filters(root, { words: this.words, changed: () => this.filtered() });
+    this.filters = new Filters(root, {
+      words: this.words,
+      changed: () => this.filtered(),
+      named: (model) => shell.models.models.find(({ id }) => id === model)?.name ?? model,
+    });
     this.choice = new Choice(this);
     this.peek = new Peek(root.querySelector(".hi-peek"), { words: this.words, shell, saved: () => this.later() });
     this.storage = new Storage(root, { words: this.words, shell, changed: () => this.refresh() });

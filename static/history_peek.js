@@ -86,7 +86,7 @@ export class Peek {
     this.run = run;
     this.root.dataset.state = run.state;
     this.root.querySelector(".hi-run").hidden = false;
-    put(this.title, run.title || run.prompt || run.skill);
+    put(this.title, run.title || run.prompt || this.words.skills[run.skill] || run.skill);
     if (document.activeElement !== this.notes) put(this.notes, run.notes ?? "");
     this.code.textContent = run.id;
     this.drawImage(run);
@@ -105,7 +105,7 @@ export class Peek {
     state.textContent = this.words.states[run.state] ?? "";
     state.hidden = !state.textContent;
     const at = new Date(run.created_at);
-    const named = [run.model, run.variant].filter(Boolean).join(" + ");
+    const named = [run.model_name, run.variant].filter(Boolean).join(" + ");
     const facts = [run.title && run.prompt !== run.title ? run.prompt : "", named, `${day(at, this.words)}, ${clock(at)}`];
     this.root.querySelector(".hi-facts").textContent = facts.filter(Boolean).join(" · ");
     this.root.querySelector(".hi-answer").textContent = run.answer ?? "";

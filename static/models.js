@@ -95,12 +95,17 @@ export class Models {
     if (this.model) this.told(this.model);
   }
 
-  choose(id) {
+  // `then()` is called once it is chosen, which may be after the question whether it may be downloaded.
+  choose(id, then = () => {}) {
     const model = this.models.find((other) => other.id === id);
     if (!model || model.state === "unavailable") return;
     this.toggle(false);
-    if (model.state === "download" && !this.agreed.has(id)) this.confirm(model, () => this.take(model));
-    else this.take(model);
+    const go = () => {
+      this.take(model);
+      then();
+    };
+    if (model.state === "download" && !this.agreed.has(id)) this.confirm(model, go);
+    else go();
   }
 
   take({ id, loaded, state }) {

@@ -22,17 +22,22 @@ export class Objects {
   split(field) {
     if (!SKILLS.includes(this.form.skill) || !field.value.includes(",")) return;
     const pieces = field.value.split(",");
-    field.value = pieces.pop().trimStart();
-    for (const piece of pieces) this.add(piece);
+    const last = pieces.pop().trimStart();
+    const left = pieces.filter((piece) => !this.add(piece));
+    if (left.length < pieces.length) field.value = [...left.map(plain), last].join(", ");
+    else field.value = field.value.trimStart();
   }
 
+  // False if there is no room for it.
   add(text) {
     const name = plain(text);
-    if (!name) return;
+    const full = this.names.length >= MOST;
+    if (!name) return true;
     if (this.has(name)) this.form.fail("prompt", say(this.words.twice, { name }));
-    else if (this.names.length >= MOST) this.form.fail("prompt", say(this.words.most, { most: MOST }));
+    else if (full) this.form.fail("prompt", say(this.words.most, { most: MOST }));
     else this.names.push({ name, on: true });
     this.draw();
+    return this.has(name);
   }
 
   // The list is complete: what was typed last becomes a chip like the others.

@@ -200,8 +200,7 @@ export class Playground {
 
   // Switches to a model that has the skill.
   borrow(skill, { id }) {
-    this.shell.models.choose(id);
-    if (this.form.offers(skill)) this.form.select(skill);
+    this.shell.models.choose(id, () => this.form.offers(skill) && this.form.select(skill));
   }
 
   // A reference by button instead of by pointing.

@@ -5,6 +5,8 @@ They say what was measured and never which side is better.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dreamscope.visualizers.words import MISSING
 
 SAME_WORDS = "Both say the same words."
@@ -42,6 +44,11 @@ def matched(count: int) -> str:
 def only_in(count: int, name: str) -> str:
     """Marks without one."""
     return f"{count} only in {name}"
+
+
+def silent(names: Sequence[str]) -> str:
+    """Why there is nothing to compare."""
+    return f"{' and '.join(names)} did not answer"
 
 
 def mask_overlap(iou: float) -> str:

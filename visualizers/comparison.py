@@ -81,14 +81,15 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Between:
-    """Two columns compared. Indices of columns; `comparable` is false for runs on different images;
-    `grounding` are the spans of the right reasoning.
+    """Two columns compared. Indices of columns; `comparable` is false for runs on different images, and if
+    one of them, in `silent`, ended before it said anything; `grounding` are the spans of the right reasoning.
     """
 
     left: int
     right: int
     comparable: bool
     named: bool
+    silent: tuple[int, ...] = ()
     matches: tuple[Match, ...] = ()
     only_left: tuple[Place, ...] = ()
     only_right: tuple[Place, ...] = ()
@@ -148,6 +149,7 @@ class Compared:
             left=between.left,
             right=between.right,
             names=(self.sides[between.left].name, self.sides[between.right].name),
+            silent=tuple(self.sides[index].name for index in between.silent),
             several=len(self.betweens) > 1,
             comparable=between.comparable,
             kinds=between.kinds,
@@ -203,6 +205,9 @@ def compare(records: Sequence[Record]) -> Compared:
 def between(records: Sequence[Record], left: int, right: int) -> Between:
     """Compare two columns."""
     a, b = records[left], records[right]
+    silent = tuple(index for index in (left, right) if _said_nothing(records[index]))
+    if silent:
+        return Between(left, right, comparable=False, named=False, silent=silent)
     answers, reasonings = (_diff(text(a), text(b)) for text in (answer_of, reasoning_of))
     same_image = a.picture is not None and b.picture is not None and a.picture.hash == b.picture.hash
     none = a.picture is None and b.picture is None
@@ -220,6 +225,12 @@ def between(records: Sequence[Record], left: int, right: int) -> Between:
     found, lonely_a, lonely_b = _match(places_of(a), places_of(b), a.picture.size, said.named)
     masks = [[(p.path, p.box) for p in places_of(r) if p.kind == "mask" and p.box] for r in (a, b)]
     return replace(said, matches=found, only_left=lonely_a, only_right=lonely_b, mask_iou=overlap_of(*masks))
+
+
+def _said_nothing(record: Record) -> bool:
+    """Whether a run ended before its end, with nothing that could be compared."""
+    cut_off = record.state in ("failed", "stopped", "interrupted")
+    return cut_off and not (places_of(record) or answer_of(record) or reasoning_of(record))
 
 
 def answer_of(record: Record) -> str | None:

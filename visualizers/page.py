@@ -25,6 +25,7 @@ from dreamscope.visualizers.controls import controls
 from dreamscope.visualizers.escape import escape
 from dreamscope.visualizers.page_column import Shown, article, parts_of
 from dreamscope.visualizers.record import Record
+from dreamscope.visualizers.sides import column_names
 from dreamscope.visualizers.timeline import Timeline, timeline
 
 __all__ = ["MOST_COLUMNS", "Dress", "Page", "Preview", "Shown", "notice", "play_json", "render", "width_of"]
@@ -97,8 +98,10 @@ def render(
         raise ValueError(f"A page shows 1 to {MOST_COLUMNS} runs, not {len(shown)}.")
     played = [timeline(one.record, width_of(len(shown))) for one in shown]
     name = title or shown[0].record.title or facts.question(shown[0].record)
+    called = column_names([one.record for one in shown]) if len(shown) > 1 else [""]
     articles = "".join(
-        article(one, its, width_of(len(shown)), name) for one, its in zip(shown, played, strict=True)
+        article(one, its, width_of(len(shown)), name, column)
+        for one, its, column in zip(shown, played, called, strict=True)
     )
     embedded = "".join(_embedded(one, its) for one, its in zip(shown, played, strict=True))
     policy = _policy(dress, any(one.timeline for one in shown))

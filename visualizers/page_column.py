@@ -41,19 +41,20 @@ def parts_of(record: Record) -> list[dict[str, str]]:
     return [{"name": name, "colour": tint.fill, "halo": tint.halo} for name, tint in tints]
 
 
-def article(one: Shown, played: Timeline, width: float, title: str) -> str:
+def article(one: Shown, played: Timeline, width: float, title: str, name: str = "") -> str:
     """The `article.column` of one run, whose image is taken to be `width` CSS pixels wide; what was asked is
-    said unless it is the page's `title`.
+    said unless it is the page's `title`. `name` tells it from the columns beside it.
     """
     record = one.record
     slots, truth = _slots(record, played), told(record, width)
     asked = facts.question(record)
     question = f'<p class="shared-question">{escape(asked)}</p>' if asked != title else ""
+    head = f'<h2 class="shared-name">{escape(name)}</h2>' if name else ""
     address = f' data-timeline="{escape(one.timeline)}"' if one.timeline else ""
     parts = " has-parts" if len(record.parts) > 1 else ""
     return (
         f'<article class="column{parts}" data-phase="image" data-run="{escape(record.state)}"{address}>'
-        f"{_plate(one, slots['marks'], played.view_box, width, truth.layer if truth else '')}"
+        f"{head}{_plate(one, slots['marks'], played.view_box, width, truth.layer if truth else '')}"
         f'<div class="stream">{question}'
         '<p class="run-status"><i class="dot" aria-hidden="true"></i>'
         f'<span data-slot="status">{slots["status"]}</span></p>'

@@ -14,6 +14,7 @@ from typing import Any
 from dreamscope.visualizers import compare_words, words
 from dreamscope.visualizers.cost import Cost, cost_of
 from dreamscope.visualizers.escape import escape
+from dreamscope.visualizers.facts import model_name
 from dreamscope.visualizers.places import places_of
 from dreamscope.visualizers.record import Record
 from dreamscope.visualizers.timing import Timing, timing_of
@@ -94,7 +95,7 @@ def sides_of(records: Sequence[Record]) -> tuple[Side, ...]:
 
 def column_names(records: Sequence[Record]) -> list[str]:
     """The model of each column, and as much of adapter, revision, settings and prompt as tells them apart."""
-    called = [name_of(record) for record in records]
+    called = [model_name(record) or words.MISSING for record in records]
     for details_of in (_variants, _revisions, _settings, _reasoning, _prompts):
         for name in {name for name in called if called.count(name) > 1}:
             same = [index for index, given in enumerate(called) if given == name]
@@ -104,11 +105,6 @@ def column_names(records: Sequence[Record]) -> list[str]:
                     called[index] = f"{name}, {detail}"
     twice = {name for name in called if called.count(name) > 1}
     return [f"{name} ({LETTERS[index]})" if name in twice else name for index, name in enumerate(called)]
-
-
-def name_of(record: Record) -> str:
-    """The model as people call it; by its id where no name was kept."""
-    return (record.answerer and record.answerer.name) or record.model or words.MISSING
 
 
 def _variants(records: Sequence[Record]) -> list[str]:

@@ -88,8 +88,8 @@ class Search:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """One run in a list. `answer` is its beginning; `image` the hash, with its size in pixels;
-    `comparison_runs` how many runs its comparison has.
+    """One run in a list. `model_name` is what people call the model; `answer` the beginning; `image` the
+    hash, with its size in pixels; `comparison_runs` how many runs its comparison has.
     """
 
     id: str
@@ -98,6 +98,7 @@ class Summary:
     state: str
     skill: str
     model: str
+    model_name: str
     revision: str
     variant: str
     title: str

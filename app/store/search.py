@@ -24,6 +24,7 @@ _FACETS = ("skill", "model", "state")
 
 _SUMMARY = f"""
 SELECT r.number, r.id, r.created_at, r.finished_at, r.state, r.skill, r.model, r.revision, r.variant,
+  COALESCE(NULLIF(json_extract(r.answerer, '$.name'), ''), r.model) AS model_name,
   r.title, r.prompt, substr(r.answer, 1, {_EXCERPT}) AS answer, r.image_hash AS image, i.width, i.height,
   r.pinned, r.rating, r.comparison_id AS comparison, r.column_no AS "column",
   COALESCE(c.title, '') AS comparison_title, COALESCE(c.kind, '') AS comparison_kind,

@@ -63,7 +63,7 @@ def compare_html(examples: tuple[Example, ...]) -> str:
             "invite": text(_INVITE),
             "own": _own(),
             "key": _KEY,
-            "plate": plate_html('<i class="side-eye" aria-hidden="true" hidden></i>'),
+            "plate": plate_html('<div class="refs side-refs" aria-hidden="true"></div>'),
             "answer": answer_html(),
             "batch": batch_html(),
         },

@@ -92,7 +92,7 @@ def _meta(run: Summary) -> str:
     if more := len(run.tags) - SHOWN_TAGS:
         pieces += [f'<span class="run-more">+{more}</span>'] if more > 0 else []
     pieces.append(f'<span class="run-skill">{text(SKILLS.get(run.skill, run.skill))}</span>')
-    named = f"{run.model} + {run.variant}" if run.variant else run.model
+    named = f"{run.model_name} + {run.variant}" if run.variant else run.model_name
     pieces.append(f'<span class="run-model"><bdi>{text(named)}</bdi></span>')
     time = attributes(datetime=run.created_at)
     pieces.append(f"<time {time}>{text(run.created_at[:16].replace('T', ' '))}</time>")

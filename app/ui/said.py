@@ -13,8 +13,8 @@ TRUTH_HELP = (
     "Then every place of this run is a hit or hits nothing, and what it missed is shown."
 )
 SHARING = (
-    "A link shows this run to everybody who has it and can reach this server: the image, the question, the "
-    "answer, and how it came. It cannot be guessed, and you can take it back."
+    "A link shows this to everybody who has it and can reach this server: the image, what was asked and "
+    "answered, and how it came. It cannot be guessed, and you can take it back."
 )
 PRIVACY = (
     "Images, questions and answers are kept in a history on the machine that runs Dreamscope, so that you "
@@ -23,8 +23,8 @@ PRIVACY = (
     "image and the question.",
     "Images are stored without what cameras write into them, such as the place and the time.",
     "This browser remembers how you like the page: colours, sizes, model, light or dark, and your presets.",
-    "A link that you share shows one run, until you revoke it or it expires. Images that you open by their "
-    "address are fetched by your browser, and that site sees the request.",
+    "A link that you share shows one run or comparison, until you revoke it or it expires. Images that you "
+    "open by their address are fetched by your browser, and that site sees the request.",
 )
 PRIVACY_SURE = (
     "All runs, images, comparisons, notes and shared links are deleted for good, and what this browser "

@@ -64,6 +64,20 @@ def test_the_address_holds_what_is_to_be_asked(compare):
     expect(page.locator("#cmp-prompt")).to_have_value("whale")
 
 
+def test_the_places_of_a_question_are_drawn_and_stay_in_the_address(compare, app):
+    page = compare()
+    expect(page).to_have_url(re.compile("image=[0-9a-f]{64}"))
+    image = page.locator(f"{VIEW}.cmp-side .plate img >> nth=0")
+    found = re.search("image=([0-9a-f]{64})", page.url)[1]
+    page.goto(f"{app.url}/?view=compare&skill=query&q=What&ref=0.2,0.3&ref=0.5,0.1,0.9,0.6&image={found}")
+    expect(image).to_be_visible()
+    for index in (0, 1):
+        expect(side(page, index).locator(".ref-point")).to_be_visible()
+        expect(side(page, index).locator(".ref-box")).to_have_css("pointer-events", "none")
+    page.click(f"{VIEW}[data-tab=caption]")  # a caption refers to none
+    expect(page.locator(f"{VIEW}.ref")).to_have_count(0)
+
+
 def test_the_playground_hands_its_question_over(open_page):
     page = open_page()
     page.click(".card:visible >> nth=0")
@@ -92,6 +106,7 @@ def test_a_run_of_the_playground_is_compared_without_asking_again(open_page, sho
     asks = page.locator(f"{VIEW}[data-do=run]")
     expect(asks).to_have_text("Run B")
     expect(asks).to_be_focused()
+    expect(page.locator(f"{VIEW}.cmp-ask .changed")).to_be_hidden()  # the seed is the run's, not one's own
     shoot(page, "compare-brought")
     page.keyboard.press("Enter")
     compared(page)

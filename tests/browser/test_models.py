@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, WebSocketRoute, expect
 
 pytestmark = pytest.mark.browser
 
@@ -69,6 +71,34 @@ def test_choosing_a_model_loads_it_and_offers_its_skills(open_page, shoot):
     name(page, "Sprite 3")
     expect(segment).to_have_attribute("aria-selected", "true")
     expect(page.locator(".lender")).to_be_hidden()
+
+
+def test_a_skill_is_chosen_once_its_model_may_be_downloaded(open_page):
+    def far(text: str) -> str:
+        """The same message, in which Sprite 3 is not on this machine before it is loaded."""
+        told = json.loads(text)
+        for message in told if isinstance(told, list) else [told]:
+            for model in (message.get("engine") or {}).get("models") or ():
+                if model["id"] == "sprite-3" and not model["loaded"]:
+                    model["state"] = "download"
+        return json.dumps(told)
+
+    def between(socket: WebSocketRoute) -> None:
+        socket.connect_to_server().on_message(
+            lambda said: socket.send(far(said) if isinstance(said, str) else said)
+        )
+
+    page = open_page()
+    page.route_web_socket("**/ws", between)
+    page.reload()
+    name(page, "Sprite 2")
+    segment = page.locator("main[data-view=playground] [data-tab=segment]")
+    segment.click()
+    page.click(".lender button")
+    expect(segment).to_have_attribute("aria-selected", "false")
+    page.click("#ds-download [data-act=download]")
+    name(page, "Sprite 3")
+    expect(segment).to_have_attribute("aria-selected", "true")
 
 
 def test_a_model_that_fails_says_why(open_page):

@@ -5,6 +5,7 @@ The number in a name is the feature's row in the table of `tests/browser/README.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -165,6 +166,9 @@ def test_u08_several_objects_at_once(open_page, shoot):
     expect(page.locator("[data-prompt=detect]")).to_have_value("bird")
     page.click(".chip[data-name=dog] .chip-remove")
     expect(page.locator(".chip")).to_have_count(1)
+    add_objects(page, *"abcdefghijk")  # more than there is room for at once: none is lost
+    expect(page.locator("#ds-prompt-error")).to_have_text("Up to 8 objects can be looked for at once.")
+    expect(page.locator("[data-prompt=detect]")).to_have_value(re.compile("j, k$"))
 
 
 def test_u22_one_object_that_fails_spares_the_rest(open_page, shoot):

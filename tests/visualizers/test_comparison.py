@@ -17,7 +17,9 @@ from dreamscope.visualizers.record import Part, Picture, Record
 PICTURE = Picture("a" * 64, 640, 480, "image/png")
 SQUARE = "M 0 0 L 1 0 L 1 1 L 0 1 Z"
 DOGS = (wire.Box(0.1, 0.1, 0.3, 0.3), wire.Box(0.5, 0.5, 0.8, 0.8), wire.Box(0.0, 0.8, 0.1, 0.9))
-METRICS = wire.Metrics(output_tokens=41, ttft_ms=80.0, decode_time_ms=400.0, total_time_ms=500.0)
+METRICS = wire.Metrics(
+    input_tokens=100, output_tokens=41, ttft_ms=80.0, decode_time_ms=400.0, total_time_ms=500.0
+)
 
 
 def part(skill: str, result: wire.Result, metrics: wire.Metrics = METRICS, **asked: Any) -> Part:
@@ -175,8 +177,8 @@ def test_a_side_is_called_and_charged_as_when_it_answered():
     assert "only in Sprite 2" in text_of(found["strip"])
     local, remote = (side["cost"] for side in found["columns"])
     assert (local["charged_usd"], local["elsewhere"]) == (0, "Moondream Cloud")
-    assert local["elsewhere_usd"] == remote["charged_usd"] == pytest.approx(41 * 2.5e-6)
-    assert "no charge · $0.0001 at Moondream Cloud" in text_of(found["sides"][0])
+    assert local["elsewhere_usd"] == remote["charged_usd"] == pytest.approx((100 * 0.3 + 41 * 2.5) / 1e6)
+    assert "no charge · $0.00013 at Moondream Cloud" in text_of(found["sides"][0])
     assert "Charged by cloud" in found["sides"][1]
 
 
@@ -213,6 +215,19 @@ def test_marks_on_different_images_are_not_matched():
     assert found["pairs"] == []
     assert found["between"][0]["matched"] is None
     assert "different images" in text_of(found["strip"])
+
+
+def test_a_run_that_ended_before_it_said_anything_is_not_compared():
+    asked = wire.RequestCreate(request_id="r", skill="query", question="How many?")
+    failed = wire.RequestFailed(
+        request_id="r", error=wire.ErrorInfo("lab is down.", "unavailable", "unreachable")
+    )
+    there = run(Part(asked, "failed", (failed,)), model="lab/b")
+    found = compare((run(answer("3")), there)).to_json()
+    assert text_of(found["strip"]) == "lab/b did not answer"
+    assert found["between"][0]["matched"] is found["between"][0]["shared_words"] is None
+    assert (found["diff"]["1"], found["only"]) == (None, {"0": [], "1": []})
+    assert text_of(compare((run(boxes()), run(boxes()))).to_json()["strip"]) == "No marks on either side"
 
 
 def test_captions_have_no_marks():

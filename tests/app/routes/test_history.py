@@ -16,6 +16,7 @@ from dreamscope.app.store.kinds import Search
 from dreamscope.app.store.store import Store
 from dreamscope.app.supervisor import RemoteEngine
 from dreamscope.visualizers import record_json
+from dreamscope.visualizers.answerer import Answerer
 from dreamscope.visualizers.record import Record
 
 HOSTILE = "<script>alert(1)</script>\"'&${x}`{{y}}"
@@ -69,7 +70,7 @@ class Rows(html.parser.HTMLParser):
 async def test_runs_are_listed_as_json_and_as_rows(http, keep):
     older, newer = (
         keep(title="older", created_at="2026-01-01T00:00:00.000Z"),
-        keep(title="newer", tags=("x",)),
+        keep(title="newer", tags=("x",), answerer=Answerer("Sprite 2")),
     )
     found = (await http.get("/api/runs")).json()
     assert [run["id"] for run in found["runs"]] == [newer.id, older.id]
@@ -81,7 +82,9 @@ async def test_runs_are_listed_as_json_and_as_rows(http, keep):
         f"/?run={newer.id}",
         f"/?run={older.id}",
     ]
-    assert {"newer", "older", "x", "sprite-2"} <= set(rows.texts)
+    assert {"newer", "older", "x", "Sprite 2", "sprite-2"} <= set(rows.texts)
+    assert [run["model_name"] for run in found["runs"]] == ["Sprite 2", "sprite-2"]
+    assert (await http.get(f"/api/runs/{newer.id}")).json()["model_name"] == "Sprite 2"
 
 
 async def test_the_address_filters_and_pages(http, keep):

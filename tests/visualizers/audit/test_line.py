@@ -36,6 +36,13 @@ def test_where_all_is_fine_the_counts_are_said_and_before_the_end_nothing(made):
     assert shown(run.with_parts([replace(run.parts[0], state="running")])) == []
 
 
+def test_a_run_that_brought_nothing_says_so(made):
+    run = made.query("How many dogs?", TWO, "2")
+    for events, said in ((run.parts[0].events[:-1], "what follows"), ((), "before anything had arrived")):
+        cut = run.with_parts([replace(run.parts[0], state="failed", events=events)])
+        assert said in shown(cut)[0][1]
+
+
 def test_with_buttons_the_evidence_is_named_instead(made):
     run = made.query("How many dogs?", TWO, "3")
     html = lines(run, audit(run), buttons=True)
