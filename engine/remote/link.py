@@ -7,6 +7,7 @@ request is repeated only when the endpoint says when (429 or 503 with Retry-Afte
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
@@ -22,6 +23,8 @@ from dreamscope.engine.remote.endpoints import Endpoint
 from dreamscope.engine.remote.key import Key
 from dreamscope.engine.remote.reading import EndpointError, message_of
 from dreamscope.engine.remote.sse import EventStream
+
+_log = logging.getLogger(__name__)
 
 CONNECT_S = 5.0
 ATTEMPTS = 5
@@ -155,7 +158,10 @@ class Link:
 
 @contextmanager
 def failures_of(endpoint: Endpoint) -> Iterator[None]:
-    """What goes wrong inside comes out as an error that says so of the endpoint."""
+    """What goes wrong inside comes out as an error that says so of the endpoint.
+
+    Runs are shared with their errors, so the address of the endpoint goes to the log alone.
+    """
     name = endpoint.name
     try:
         yield
@@ -165,7 +171,8 @@ def failures_of(endpoint: Endpoint) -> Iterator[None]:
         raise errors.RemoteFailed(f"{name} says: {error}") from None
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
         why = short_text(str(error)) or "no answer"
-        raise errors.RemoteFailed(f"{name} cannot be reached at {endpoint.url}: {why}.") from None
+        _log.warning("%s cannot be reached at %s: %s", name, endpoint.url, why)
+        raise errors.RemoteFailed(f"{name} cannot be reached: {why}.") from None
     except httpx.TimeoutException:
         raise errors.RemoteFailed(f"{name} said nothing for {endpoint.timeout:g} seconds.") from None
     except (httpx.HTTPError, httpx.InvalidURL):

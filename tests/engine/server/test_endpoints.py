@@ -193,7 +193,7 @@ async def test_an_endpoint_that_is_down_says_so_and_is_tried_again(
     probe.close()
     async with serve(near(endpoint)) as harness, harness.client() as client:
         info = await client.models_until("far", state="failed")
-        assert info.reason.startswith("far cannot be reached at http://127.0.0.1:")
+        assert info.reason.startswith("far cannot be reached: ")
         await client.send(ask())
         assert (await client.until(wire.RequestFailed))[-1].error.message == info.reason
         object.__setattr__(endpoint, "url", there)
