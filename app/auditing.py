@@ -1,4 +1,4 @@
-"""The detect runs that an audit compares with: found in the history, or asked for."""
+"""The detect runs that an audit asks for."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from dreamscope.app.asks import Ask, parse_ask
 from dreamscope.app.background import ask_recorded
 from dreamscope.app.config import MOST_OBJECTS
 from dreamscope.app.context import Context
-from dreamscope.app.store.kinds import MOST_AT_ONCE, Search
-from dreamscope.app.store.store import Store
-from dreamscope.visualizers.audit.checks import boxes_by_noun, nouns_to_detect
+from dreamscope.app.detections import detected
+from dreamscope.visualizers.audit.checks import found_by_noun, nouns_to_detect
 from dreamscope.visualizers.record import Record
 
 TAG = "audit"
@@ -24,24 +23,15 @@ class AuditError(Exception):
     """The boxes cannot be had; the text is a sentence for people."""
 
 
-def detected(store: Store, record: Record) -> list[Record]:
-    """The detect runs of the same model on the same image, newest first."""
-    if record.picture is None or not nouns_to_detect(record):
-        return []
-    found = store.search(Search(skill="detect", model=record.model, state="done", limit=MOST_AT_ONCE))
-    ids = [run.id for run in found.runs if run.image == record.picture.hash]
-    return [known for known in map(store.record, ids) if known is not None]
-
-
 async def detect_nouns(context: Context, record: Record) -> None:
-    """Run detect for every noun of the grounded spans that it was not run for yet, and record the runs.
+    """Run detect for every noun of the spans or the caption that it was not run for yet; keep these runs.
 
     Raises `AuditError` if there is no image or a run fails, `EngineGone`, `EngineRefused` or `Invalid` as
     `ask_recorded` does.
     """
     if record.picture is None:
         raise AuditError(words.AUDIT_NO_IMAGE)
-    known = boxes_by_noun(record, await asyncio.to_thread(detected, context.store, record))
+    known = found_by_noun(record, await asyncio.to_thread(detected, context.store, record))
     for ask in asks_of(record, [noun for noun in nouns_to_detect(record) if noun not in known]):
         run = await ask_recorded(
             context.engine, context.store, ask, record.picture, tags=(TAG,), changed=context.hub.changed

@@ -24,6 +24,7 @@ from dreamscope.app.store.kinds import StoredImage, timestamp
 from dreamscope.app.store.store import Store
 from dreamscope.app.supervisor import Engine
 from dreamscope.engine import wire
+from dreamscope.visualizers.answerer import answerer_of
 from dreamscope.visualizers.record import Part, Picture, Record
 
 CLIENT_NAME = "dreamscope-background/0.1"
@@ -65,6 +66,7 @@ async def ask_recorded(
             skill=ask.create.skill,
             model=model.id if model else ask.create.model or "",
             revision=model.revision if model else "",
+            answerer=answerer_of(model) if model else None,
             variant=ask.create.variant or "",
             picture=image.picture,
             parts=tuple(Part(create) for create in ask.creates),
@@ -189,8 +191,9 @@ class _Errand:
         """The engine says what answers."""
         model = _model_of(answering, self._models)
         if model is not None and (model.id, model.revision) != (self._record.model, self._record.revision):
-            self._record = replace(self._record, model=model.id, revision=model.revision)
-            self._store.amend(self._record.id, model=model.id, revision=model.revision)
+            known = answerer_of(model)
+            self._record = replace(self._record, model=model.id, revision=model.revision, answerer=known)
+            self._store.amend(self._record.id, model=model.id, revision=model.revision, answerer=known)
 
     async def _stop(self) -> None:
         """Cancel what the engine has, keep what still comes, and end everything as stopped."""

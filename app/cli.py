@@ -25,7 +25,7 @@ COMMANDS = {
     "up": "start the engine and the page, and open it in a browser",
     "ask": "ask about one image in the terminal",
     "audit": "check whether the answer of a run follows from what the model pointed at",
-    "serve": "run the engine alone, behind /v1/ws and /health",
+    "serve": "run the engine alone, behind its HTTP API and websocket",
     "models": "list the models and whether they are on this machine",
     "pull": "download a model",
     "web": "serve the page alone, for an engine that runs already",
@@ -73,7 +73,9 @@ def build_parser() -> argparse.ArgumentParser:
         if name == "ask":
             add_request_flags(sub)
         if name == "audit":
-            sub.add_argument("run", metavar="RUN", help="id of a run in the history, or an exported file")
+            sub.add_argument(
+                "run", metavar="RUN", help="id of a run in the history or its beginning, or an exported file"
+            )
         if name not in ENGINE_COMMANDS:
             add_flags(sub, TABLE, name)
     return parser

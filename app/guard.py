@@ -21,11 +21,15 @@ OUR_CHANGES = "/api/"
 _READING = ("GET", "HEAD", "OPTIONS")
 _POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' blob: data:; font-src 'self' data:; connect-src 'self' ws: wss: http: https:; "
+    "img-src 'self' blob: data:; font-src 'self' data:; connect-src 'self'; "
     "worker-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
 )
-"""Gradio needs inline scripts and eval. Nothing is loaded into the page from elsewhere. It may connect
-elsewhere, because people open images by their address, which their browser then fetches (`static/camera.js`).
+"""Gradio needs inline scripts and eval. Nothing is loaded into the page from elsewhere, and it connects to
+this server only, its websocket included, which `'self'` covers.
+"""
+ELSEWHERE_POLICY = "default-src 'none'; connect-src http: https:"
+"""Of `static/elsewhere.js`, a worker without a document: people open images by their address, which their
+browser fetches there.
 """
 _ADDED = (
     (b"content-security-policy", _POLICY.encode()),

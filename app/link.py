@@ -9,6 +9,7 @@ from typing import Any
 from dreamscope.app import words
 from dreamscope.app.supervisor import EngineStatus, Phase
 from dreamscope.engine.wire import ModelInfo, ModelProgress, Preset, to_json
+from dreamscope.visualizers.answerer import answerer_of
 
 
 class LinkStatus:
@@ -102,6 +103,7 @@ def is_coming_up(models: Sequence[ModelInfo]) -> bool:
 
 
 def _model_json(model: ModelInfo) -> dict[str, Any]:
+    endpoint = answerer_of(model).endpoint
     return {
         "id": model.id,
         "name": model.name or model.id,
@@ -112,6 +114,8 @@ def _model_json(model: ModelInfo) -> dict[str, Any]:
         "loaded": model.loaded,
         "default": model.default,
         "adapters": list(model.adapters),
-        "note": words.model_note(model.state, model.loaded),
+        "download_bytes": model.download_bytes,
+        "endpoint": endpoint,
+        "note": words.model_note(model.state, model.loaded, endpoint),
         "reason": words.sentence(model.reason or ""),
     }

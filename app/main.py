@@ -8,12 +8,12 @@ from pathlib import Path
 
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from starlette.responses import Response
-from starlette.staticfiles import StaticFiles
+from starlette.staticfiles import PathLike, StaticFiles
 from starlette.types import ASGIApp
 
 from dreamscope.app import words
 from dreamscope.app.context import Context
-from dreamscope.app.guard import guarded
+from dreamscope.app.guard import ELSEWHERE_POLICY, guarded
 from dreamscope.app.hub import Hub
 from dreamscope.app.origin import same_origin
 from dreamscope.app.relay import Relay
@@ -107,10 +107,12 @@ class StarletteBrowser:
 class PageFiles(StaticFiles):
     """`static/`, asked again on every load, so that an upgrade never mixes old and new modules."""
 
-    def file_response(self, *args: object, **kwargs: object) -> Response:
+    def file_response(self, full_path: PathLike, *args: object, **kwargs: object) -> Response:
         """The file, or 304 when the browser has it."""
-        response = super().file_response(*args, **kwargs)  # type: ignore[arg-type]
+        response = super().file_response(full_path, *args, **kwargs)  # type: ignore[arg-type]
         response.headers["Cache-Control"] = "no-cache"
+        if Path(full_path).name == "elsewhere.js":
+            response.headers["Content-Security-Policy"] = ELSEWHERE_POLICY
         return response
 
 

@@ -17,6 +17,7 @@ from dreamscope.app.hub import Hub
 from dreamscope.app.store.kinds import StoredImage, StoreError
 from dreamscope.app.store.store import Store
 from dreamscope.engine import wire
+from dreamscope.visualizers.answerer import answerer_of
 from dreamscope.visualizers.record import Record
 
 TROUBLES = (StoreError, sqlite3.Error, OSError)
@@ -75,7 +76,8 @@ class Recorder:
     def answered_by(self, run_id: str, model: wire.ModelInfo) -> None:
         """The engine has said which model answers."""
         if run_id not in self._unkept:
-            self._store.amend(run_id, model=model.id, revision=model.revision)
+            known = answerer_of(model)
+            self._store.amend(run_id, model=model.id, revision=model.revision, answerer=known)
 
     def event(self, run_id: str, part: int, event: wire.RequestEvent) -> None:
         """One event has arrived."""

@@ -12,6 +12,7 @@ from dreamscope.app.asks import Ask
 from dreamscope.app.config import COLUMNS, MAIN_COLUMN, OBJECT_SKILLS
 from dreamscope.app.store.kinds import StoredImage, timestamp
 from dreamscope.engine import wire
+from dreamscope.visualizers.answerer import answerer_of
 from dreamscope.visualizers.fragment import Fragment, Fragments
 from dreamscope.visualizers.palette import colour, family_of
 from dreamscope.visualizers.record import Part, Record, overall
@@ -128,6 +129,7 @@ class Run:
             skill=create.skill,
             model=model.id if model else create.model or "",
             revision=model.revision if model else "",
+            answerer=answerer_of(model) if model else None,
             variant=create.variant or "",
             picture=self.image.picture if self.image else None,
             parts=tuple(Part(each) for each in self.ask.creates),

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 from dreamscope.app import words
 from dreamscope.app.bundle import bundle, static_text
+from dreamscope.app.detections import detected
 from dreamscope.app.store.kinds import Share
 from dreamscope.app.store.store import Store
 from dreamscope.visualizers.overlay import data_uri
 from dreamscope.visualizers.page import MOST_COLUMNS, Dress, Page, Preview, Shown, render
 from dreamscope.visualizers.record import Record
 
-_STYLES = ("shared_page.css", "evidence.css", "replay.css")
+_STYLES = ("shared_page.css", "evidence.css", "verdict.css", "replay.css")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ def exhibit_of_share(store: Store, share: Share) -> Exhibit | None:
     return None if share.comparison_id is None else exhibit_of_comparison(store, share.comparison_id)
 
 
-def served_page(exhibit: Exhibit, base: str, slug: str) -> Page:
+def served_page(exhibit: Exhibit, base: str, slug: str, store: Store) -> Page:
     """The page of a share under the address `base` of this server, with image and timeline beside it."""
     here = f"/s/{slug}"
     hashes = [record.picture.hash if record.picture else "" for record in exhibit.records]
@@ -66,6 +67,7 @@ def served_page(exhibit: Exhibit, base: str, slug: str) -> Page:
             # Columns with the same image have one address for it, so that it is loaded once.
             f"{here}/image/{hashes.index(hashes[nth])}" if record.picture else "",
             f"{here}/timeline/{nth}",
+            tuple(detected(store, record)),
         )
         for nth, record in enumerate(exhibit.records)
     ]
@@ -76,7 +78,10 @@ def served_page(exhibit: Exhibit, base: str, slug: str) -> Page:
 
 def file_page(exhibit: Exhibit, store: Store) -> Page:
     """One file that holds everything, and opens from disk without asking anybody for anything."""
-    shown = [Shown(record, heading_of(record), _embedded(record, store)) for record in exhibit.records]
+    shown = [
+        Shown(record, heading_of(record), _embedded(record, store), detected=tuple(detected(store, record)))
+        for record in exhibit.records
+    ]
     return render(shown, dress(), title=exhibit.title)
 
 

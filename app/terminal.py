@@ -16,6 +16,8 @@ _NOTHING = {
     "segment": "Nothing to outline.",
     "gaze": "No target in the image.",
 }
+_PATH_UNIT = "Outline as an SVG path; x and y run from 0 to 1 across the box above, y downwards:"
+_REFINED = "The outline as it ended, in the same coordinates:"
 
 
 class Output(Protocol):
@@ -88,13 +90,16 @@ class Terminal:
             case wire.MaskBox(bbox=bbox, spread=spread):
                 self._line(f"{_sides(bbox)}{_spread(spread)}")
             case wire.MaskDelta(delta=delta):
+                if self._part != "path":
+                    self._write(f"\n{_PATH_UNIT}\n")
+                    self._part = ""
                 self._enter("path", _DIM)
                 self._path += delta
                 self._write(clean(delta))
             case wire.MaskDone(path=path) if path and path != self._path:
                 self._style(_PLAIN)
                 self._part = ""
-                self._write("\n\n")
+                self._write(f"\n\n{_REFINED}\n")
                 self._enter("path", _BOLD)
                 self._write(clean(path))
 

@@ -74,7 +74,7 @@ PROMPT_MISSING = {
     "segment": "Name what to outline, for example: dog.",
 }
 
-_MOVING = "Space and drag, the middle button or the hand move the image; scroll or pinch zooms."
+_MOVING = "Space and drag moves the image, scrolling zooms."
 REFERENCE_HINT = f"Click to place a point, drag to draw a box. {_MOVING}"
 GAZE_HINT = f"Click an eye, or drag a box around the face. {_MOVING}"
 REFERENCE_KEYS = "Arrow keys move it, with Shift in larger steps. Delete removes it."
@@ -119,8 +119,10 @@ def model_loading(name: str, detail: str, done: float | None) -> str:
     return f"Loading {name}{share}{shown or '.'}"
 
 
-def model_note(state: str, loaded: bool) -> str:
-    """How near a model of the list is to answering."""
+def model_note(state: str, loaded: bool, endpoint: str = "") -> str:
+    """How near a model of the list is to answering; of one elsewhere, where it is."""
+    if endpoint and state == "ready":
+        return f"At {endpoint}"
     return MODEL_LOADED if loaded else MODEL_STATES.get(state, state)
 
 

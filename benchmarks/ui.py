@@ -19,10 +19,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import re
-import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -30,7 +27,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from page import chromium, program
+from playwright.sync_api import Browser, Page
 from report import Series, build_report, finish, load_average
 from ui_engine import CYCLE_MS, WIDTH, births
 
@@ -38,7 +36,6 @@ HERE = Path(__file__).resolve().parent
 LATE_MS = 100
 PACE = 500
 PATIENCE_MS = 240_000
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 VARIANTS = ("websocket", "HTML", "box", "coalesced")
 
 # Notes after every animation frame how many tokens the page shows, until all do or nothing has come for long.
@@ -81,14 +78,13 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     """All rounds, after one that does not count."""
     load = load_average()
     with contextlib.ExitStack() as stack:
-        engine, _ = stack.enter_context(_program([str(HERE / "ui_engine.py")], r"at (\S+)"))
+        engine, _ = stack.enter_context(program([str(HERE / "ui_engine.py")], r"at (\S+)"))
         data = stack.enter_context(tempfile.TemporaryDirectory())
         ours = ["-m", "dreamscope.app", "web", "--port=7990", f"--engine={engine}", f"--data={data}"]
-        page_url, page_pid = stack.enter_context(_program(ours, r"Dreamscope is at (\S+)"))
-        gradio_url, gradio_pid = stack.enter_context(
-            _program([str(HERE / "ui_gradio.py"), engine], r"at (\S+)")
-        )
-        browser = stack.enter_context(_chromium())
+        page_url, page_pid = stack.enter_context(program(ours))
+        gradio = [str(HERE / "ui_gradio.py"), engine]
+        gradio_url, gradio_pid = stack.enter_context(program(gradio, r"at (\S+)"))
+        browser = stack.enter_context(chromium())
         rounds: dict[tuple[str, int], list[Shown]] = {}
         for index in range(options.rounds + 1):
             for rate in (PACE, 0):
@@ -177,33 +173,6 @@ def _open_gradio(page: Page, url: str, variant: str, question: str) -> str:
 
 def _ids(variant: str) -> str:
     return {"HTML": "html", "box": "box", "coalesced": "calm"}[variant]
-
-
-@contextlib.contextmanager
-def _program(command: list[str], said: str) -> Iterator[tuple[str, int]]:
-    """A Python program until the block ends: what it says that it is at, and its process id."""
-    process = subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if found := re.search(said, line):
-                yield found[1].strip(), process.pid
-                return
-        raise RuntimeError(f"{command[0]} did not start.")
-    finally:
-        process.terminate()
-        process.wait()
-
-
-@contextlib.contextmanager
-def _chromium() -> Iterator[Browser]:
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        raise RuntimeError(f"There is none of {', '.join(BROWSERS)} on this machine.")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
 
 
 def _cpu_seconds(pid: int) -> float:

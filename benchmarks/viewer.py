@@ -9,21 +9,19 @@ more frames than this. The time of the main thread is processor time, which a bu
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import math
 import random
 import re
-import shutil
 import statistics
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, CDPSession, Page, WebSocketRoute, sync_playwright
+from page import chromium, program
+from playwright.sync_api import Browser, CDPSession, Page, WebSocketRoute
 from report import Series, build_report, finish, load_average
 
 from dreamscope.engine.wire import Box, DetectResult, SegmentResult
@@ -31,8 +29,8 @@ from dreamscope.visualizers.asked import Asked
 from dreamscope.visualizers.geometry import View
 from dreamscope.visualizers.slots import slots_of
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync")
+PAGE = ("-m", "dreamscope.app", "web", "--engine=ws://127.0.0.1:9", "--no-history")
+"""The page alone; the engine it looks for is not there and not needed."""
 IMAGE = (1000, 800)
 DISPLAY_WIDTH = 700.0
 CORNERS = 48
@@ -70,7 +68,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     load = load_average()
     fragments = scene(options.boxes, options.outlines)
     rounds: dict[str, list[Shown]] = {}
-    with _server() as url, _chromium() as browser:
+    with program(PAGE) as (url, _), chromium() as browser:
         page = _open(browser, url, fragments, options.boxes + options.outlines)
         for index in range(options.rounds + 1):
             for name, gesture in GESTURES.items():
@@ -223,34 +221,6 @@ def _series(rounds: dict[str, list[Shown]]) -> Iterator[Series]:
         late = [100 * sum(frame > LATE_MS for frame in frames) / len(frames) for frames in times]
         yield Series(f"{name}: late frames", "%", late)
         yield Series(f"{name}: main thread per step", "ms", [1000 * run.busy / STEPS for run in runs])
-
-
-@contextlib.contextmanager
-def _server() -> Iterator[str]:
-    """The page alone; the engine it looks for is not there and not needed."""
-    command = ["-m", "dreamscope.app", "web", "--engine=ws://127.0.0.1:9", "--no-history"]
-    process = subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if found := re.search(r"Dreamscope is at (\S+)", line):
-                yield found[1]
-                return
-        raise RuntimeError("The page did not start.")
-    finally:
-        process.terminate()
-        process.wait()
-
-
-@contextlib.contextmanager
-def _chromium() -> Iterator[Browser]:
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        raise RuntimeError(f"There is none of {', '.join(BROWSERS)} on this machine.")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
-        yield browser
-        browser.close()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -13,7 +13,7 @@ from dreamscope.engine.errors import DreamscopeError
 from dreamscope.engine.settings import SettingError, Values, add_flags, load
 
 COMMANDS = {
-    "serve": "run models behind /v1/ws and /health",
+    "serve": "run models behind Moondream's and OpenAI's HTTP API and a websocket",
     "models": "list the known models and whether they are on this machine",
     "pull": "download a model",
 }
@@ -39,6 +39,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     try:
         values = load(SETTINGS, options.command, vars(options), environ)
         logging.basicConfig(level=values["log_level"].upper(), format="%(levelname)s %(name)s: %(message)s")
+        logging.getLogger("httpcore").setLevel(logging.WARNING)  # it writes down the headers of endpoints
         return _run(options, values)
     except SettingError as error:
         print(f"error: {error}", file=sys.stderr)

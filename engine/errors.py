@@ -6,6 +6,8 @@ always comes with the same type, status and `retryable`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import ClassVar
 
 from dreamscope.engine import wire
@@ -283,6 +285,32 @@ class DeviceUnavailable(ModelUnavailable):
     code = "device_unavailable"
 
 
+# ------------------------------------------------------------------------- a model elsewhere can say no
+
+
+class RemoteRefused(InvalidRequest):
+    """The endpoint of a remote model does not take the request; the sentence says which and why."""
+
+    code = "remote_refused"
+
+
+class RemoteBusy(DreamscopeError):
+    """The endpoint wants fewer requests, and went on wanting that for as long as we waited."""
+
+    code = "remote_busy"
+    type = "rate_limit_error"
+    status = 429
+    retryable = True
+
+
+class RemoteFailed(DreamscopeError):
+    """The endpoint cannot be reached, broke off, or sent what is no answer."""
+
+    code = "remote_failed"
+    status = 503
+    retryable = True
+
+
 _FROM_WIRE: dict[str, type[DreamscopeError]] = {
     cls.code: cls for cls in (InvalidParameter, MissingParameter, InvalidJson, UnknownType)
 }
@@ -291,3 +319,19 @@ _FROM_WIRE: dict[str, type[DreamscopeError]] = {
 def from_wire_error(error: wire.WireError) -> DreamscopeError:
     """The exception for a message that does not fit the schema."""
     return _FROM_WIRE.get(error.code, InvalidParameter)(str(error), error.param)
+
+
+def _family(cls: type[DreamscopeError]) -> Iterator[type[DreamscopeError]]:
+    for below in cls.__subclasses__():
+        yield from _family(below)
+    yield cls  # after those below, so that a code means its base where some of them have no own
+
+
+_BY_CODE: Mapping[str, type[DreamscopeError]] = MappingProxyType(
+    {cls.code: cls for cls in _family(DreamscopeError)}
+)
+
+
+def from_info(info: wire.ErrorInfo) -> DreamscopeError:
+    """The exception that an event has told of; an unknown code is a failure of the server."""
+    return _BY_CODE.get(info.code, InternalError)(info.message, info.param)

@@ -56,13 +56,27 @@ class ImageInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Price:
+    """What tokens cost, in US dollars per million; `name` says where that is charged, or would be.
+
+    Of a model on this machine it is what the same tokens would have cost elsewhere, and `name` says where.
+    """
+
+    input_usd_per_million: float
+    output_usd_per_million: float
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class ModelInfo:
     """One entry of the model list.
 
-    `state`: `ready` (its files are on this machine), `download` (they are fetched first), `loading`, or
-    `unavailable` and `failed`, for which `reason` is a sentence. `loaded`: requests run at once. `adapters`:
-    the `NAME@STEP` that requests may name. `revision` tells weights of the same name apart; empty if it is
-    not known.
+    `state`: `ready` (its files are on this machine, or it runs elsewhere), `download` (they are fetched
+    first), `loading`, or `unavailable` and `failed`, for which `reason` is a sentence. `loaded`: requests run
+    at once. `adapters`: the `NAME@STEP` that requests may name. `revision` tells weights of the same name
+    apart; empty if it is not known. `price` is what its tokens cost, or would; `None` where nobody has
+    published one.
+    `download_bytes`: about what a model of state `download` fetches, if that is known.
     """
 
     id: str
@@ -79,6 +93,8 @@ class ModelInfo:
     adapters: tuple[str, ...] = ()
     reason: str | None = None
     revision: str = ""
+    price: Price | None = None
+    download_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

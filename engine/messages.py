@@ -120,6 +120,44 @@ class ModelLoad(Message):
     model: str
 
 
+@message("stats.subscribe")
+@dataclass(frozen=True, slots=True)
+class StatsSubscribe(Message):
+    """Send `stats` every so often, at least 250 ms apart; 0 stops it."""
+
+    interval_ms: int
+
+
+@message("stats")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats(Message):
+    """How the server is doing: sums over the loaded models, totals since the start of their engines.
+
+    `workers` counts the loaded models; `max_queue_size` is the bound of each. `default_timeout` and
+    `uptime_s` in seconds, `tokens_per_second` over all that decode now. `None` where nothing measures it.
+    """
+
+    status: str
+    model: str
+    workers: int = 0
+    queue_size: int = 0
+    max_queue_size: int | None = None
+    processing: int = 0
+    timeouts: int = 0
+    default_timeout: float | None = None
+    requests_processed: int = 0
+    cancelled: int = 0
+    failed: int = 0
+    output_tokens: int = 0
+    tokens_per_second: float | None = None
+    batch_size: int | None = None
+    kv_pages_used: int | None = None
+    kv_pages_total: int | None = None
+    prefix_hits: int | None = None
+    prefix_misses: int | None = None
+    uptime_s: float = 0.0
+
+
 @message("ready")
 @dataclass(frozen=True, slots=True)
 class Ready(Message):

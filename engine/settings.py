@@ -144,7 +144,10 @@ def add_flags(parser: argparse.ArgumentParser, table: Iterable[Setting], command
             )
         else:
             metavar = row.metavar or ("|".join(row.choices) if row.choices else row.name.upper())
-            parser.add_argument(row.flag, dest=row.name, default=None, metavar=metavar, help=help_text)
+            action = "append" if row.type is comma_list else "store"  # lists may be given in several flags
+            parser.add_argument(
+                row.flag, dest=row.name, action=action, default=None, metavar=metavar, help=help_text
+            )
 
 
 def load(
@@ -155,6 +158,7 @@ def load(
     explicit: set[str] = set()
     for row in rows_of(table, command):
         text, source = flags.get(row.name), row.flag
+        text = ",".join(text) if isinstance(text, list) else text
         if text is None and environ.get(row.env):
             text, source = environ[row.env], row.env
         if text is None:

@@ -40,7 +40,16 @@ from dreamscope.engine.events import (
     SpanPoint,
     TextDelta,
 )
-from dreamscope.engine.facts import ChatTurn, ErrorInfo, ImageInfo, Limits, Metrics, ModelInfo, Preset
+from dreamscope.engine.facts import (
+    ChatTurn,
+    ErrorInfo,
+    ImageInfo,
+    Limits,
+    Metrics,
+    ModelInfo,
+    Preset,
+    Price,
+)
 from dreamscope.engine.messages import (
     CLASSES,
     PROTOCOL,
@@ -57,6 +66,8 @@ from dreamscope.engine.messages import (
     RequestCancel,
     RequestCreate,
     RequestResume,
+    Stats,
+    StatsSubscribe,
 )
 from dreamscope.engine.results import (
     RESULTS,
@@ -123,6 +134,7 @@ __all__ = [
     "PointEvent",
     "PointResult",
     "Preset",
+    "Price",
     "Probs",
     "QueryResult",
     "Ready",
@@ -145,6 +157,8 @@ __all__ = [
     "SpanOpen",
     "SpanPoint",
     "Spread",
+    "Stats",
+    "StatsSubscribe",
     "TextDelta",
     "Trace",
     "TraceStep",

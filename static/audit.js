@@ -1,13 +1,15 @@
 // The checks of a run: one line below the answer, and all of them in the inspector. A piece of evidence lights its
 // mark and words by itself (`data-ground`); one without a mark is shown here: words by a highlight, places by a probe.
 import { ask } from "./api.js";
+import { Detected } from "./detected.js";
 
 const SLOTS = { prompt: "[data-slot='asked']", reasoning: "[data-slot='reasoning']", answer: "[data-slot='answer']" };
 const HIGHLIGHT = "evidence";
 
 export class Audit {
-  constructor(root, { shell, panel, verdict }) {
+  constructor(root, { shell, viewer, panel, verdict }) {
     Object.assign(this, { root, shell, panel, verdict });
+    this.detected = new Detected(root, viewer);
     this.plate = root.querySelector(".plate");
     this.probe = null;
     for (const place of [panel, verdict]) {
@@ -21,29 +23,16 @@ export class Audit {
     this.id = null;
     this.content = null;
     this.verdict.replaceChildren();
+    this.detected.show({ layer: "", legend: "" });
     this.release();
   }
 
-  take(id, { html, line }) {
+  // `asked`: the boxes are what a person has just asked for.
+  take(id, { html, line, boxes }, asked = false) {
     this.id = id;
     this.content = parsed(html);
-    this.verdict.replaceChildren(...(line ? [parsed(line)] : this.firsts()));
-  }
-
-  // What wants a look, or else the counts, each in the words of the check.
-  firsts() {
-    const of = (verdict) => [...this.content.querySelectorAll(`.check[data-verdict="${verdict}"]`)];
-    const looks = of("look");
-    const counts = of("fine").filter(({ dataset }) => /count|number/.test(dataset.check));
-    return (looks.length ? looks.slice(0, 2) : counts.slice(0, 1)).map((check) => {
-      const line = document.createElement("p");
-      line.className = "verdict-line";
-      line.dataset.verdict = check.dataset.verdict;
-      const text = check.querySelector(".check-text").cloneNode(true);
-      const evidence = check.querySelector(".check-evidence")?.cloneNode(true);
-      line.append(text, ...(evidence ? [" ", evidence] : []));
-      return line;
-    });
+    this.verdict.innerHTML = line;
+    this.detected.show(boxes, asked);
   }
 
   click(event) {
@@ -60,7 +49,7 @@ export class Audit {
       const said = await ask(`/api/runs/${encodeURIComponent(id)}/audit/detect`, { method: "POST", json: {} });
       if (this.id !== id) return;
       const old = this.content;
-      this.take(id, said);
+      this.take(id, said, true);
       old.replaceWith(this.content);
       this.content.querySelector(".audit-summary")?.setAttribute("tabindex", "-1");
       this.content.querySelector(".audit-summary")?.focus();

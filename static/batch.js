@@ -2,7 +2,9 @@
 // what was chosen, how far it is, and what came of it.
 import { address, ask } from "./api.js";
 import { BatchFiles, dropped } from "./batch_files.js";
-import { say, day, clock } from "./say.js";
+import { BatchList } from "./batch_list.js";
+import { BatchReport } from "./batch_report.js";
+import { say } from "./say.js";
 
 const POLL_MS = 700;
 const REPORT_MS = 2000;
@@ -23,6 +25,12 @@ export class Batch {
       words: this.words,
       tell: (text, share) => this.work(text, share),
       reason: (error) => this.reason(error),
+    });
+    this.report = new BatchReport(this.part("report"), this.part("sort"));
+    this.earlier = new BatchList(this.part("earlier"), {
+      words: this.words,
+      current: () => this.id,
+      fail: (error) => this.fail(this.reason(error)),
     });
     this.bind();
   }
@@ -78,7 +86,7 @@ export class Batch {
     this.part("images").replaceChildren(...shown);
     this.part("images").hidden = false;
     this.part("title").textContent = say(this.words.title, { n: this.images.length });
-    this.part("said").textContent = say(this.words.chosen, { n: this.images.length });
+    this.part("said").textContent = this.words.chosen;
   }
 
   drop(index) {
@@ -103,8 +111,8 @@ export class Batch {
       this.fail(this.words.no_images);
       return;
     }
-    const columns = this.compare.asks(2);
-    if (!columns) return;
+    const columns = this.compare.runs.asks(2);
+    if (!columns || this.compare.runs.asksFirst(this.compare.sides.slice(0, 2))) return;
     try {
       const { id } = await ask("/api/batches", { method: "POST", json: { title: this.compare.form.title, images: this.images, columns } });
       this.id = id;
@@ -112,7 +120,7 @@ export class Batch {
       this.fail(this.reason(error));
       return;
     }
-    this.compare.write({ push: true });
+    this.compare.address.write({ push: true });
     this.state = "running";
     this.compare.draw();
     await this.watch(this.id);
@@ -179,37 +187,11 @@ export class Batch {
       this.button(form).hidden = batch.done === 0;
       this.button(form).href = `/api/batches/${encodeURIComponent(batch.id)}/export.${form}`;
     }
-    if (batch.html !== undefined) this.report(batch.html);
+    if (batch.html !== undefined) this.report.show(batch.html);
     if (this.taking && batch.asks) this.compare.takeAsks(batch.asks);
     this.taking = false;
     this.compare.draw();
     if (!live) this.list();
-  }
-
-  report(html) {
-    const place = this.part("report");
-    const sort = this.part("sort");
-    place.before(sort);
-    place.innerHTML = html;
-    const rows = [...place.querySelectorAll(".batch-image")];
-    rows.forEach((row, index) => (row.dataset.order = String(index)));
-    sort.hidden = rows.length < 2;
-    place.querySelector(".batch-images")?.before(sort);
-    this.sort();
-  }
-
-  sort() {
-    const list = this.root.querySelector(".batch-images");
-    if (!list) return;
-    const by = this.root.querySelector("[name='bt-sort']").value;
-    const name = (row) => row.querySelector(".batch-name")?.textContent ?? "";
-    const order = (row) => Number(row.dataset.order);
-    const kinds = {
-      disagreement: (a, b) => order(a) - order(b),
-      agreement: (a, b) => order(b) - order(a),
-      name: (a, b) => name(a).localeCompare(name(b), undefined, { numeric: true }),
-    };
-    list.append(...[...list.children].sort(kinds[by]));
   }
 
   // ------------------------------------------------------------------------------------ earlier ones
@@ -225,33 +207,8 @@ export class Batch {
     await this.watch(id);
   }
 
-  async list() {
-    let found;
-    try {
-      found = await ask("/api/batches");
-    } catch (error) {
-      this.fail(this.reason(error));
-      return;
-    }
-    const items = found.batches.map((batch) => this.entry(batch));
-    this.part("earlier").hidden = items.length === 0;
-    this.part("earlier").querySelector("ul").replaceChildren(...items);
-  }
-
-  entry(batch) {
-    const link = made("a", "bt-entry");
-    const at = new Date(batch.created_at);
-    link.href = address("/", { view: "compare", batch: batch.id });
-    link.dataset.batch = batch.id;
-    if (batch.id === this.id) link.setAttribute("aria-current", "true");
-    const title = Object.assign(made("b"), { textContent: batch.title || say(this.words.title, { n: batch.total }) });
-    const state = this.words.states[batch.state] ?? batch.state;
-    const when = `${day(at, this.words)}, ${clock(at)}`;
-    const note = Object.assign(made("span"), { textContent: [say(this.words.title, { n: batch.total }), state, when].join(" · ") });
-    link.append(title, note);
-    const item = made("li");
-    item.append(link);
-    return item;
+  list() {
+    return this.earlier.refresh();
   }
 
   // Runs of the history changed; a list that is not seen is read when it is.
@@ -281,15 +238,13 @@ export class Batch {
     delete this.root.dataset.state;
     this.part("drop").hidden = false;
     this.part("work").hidden = true;
-    this.part("report").before(this.part("sort"));
-    this.part("report").replaceChildren();
+    this.report.clear();
     this.part("images").replaceChildren();
     this.part("title").textContent = "";
-    this.part("sort").hidden = true;
     this.left([]);
     for (const name of ["cancel", "continue", "csv", "json"]) this.button(name).hidden = true;
     this.fail("");
-    for (const link of this.root.querySelectorAll(".bt-entry")) link.removeAttribute("aria-current");
+    this.earlier.release();
   }
 
   button(name) {
@@ -315,10 +270,9 @@ export class Batch {
     this.button("continue").addEventListener("click", () => this.change("continue"));
     this.button("new").addEventListener("click", () => {
       this.forget();
-      this.compare.write({ push: true });
+      this.compare.address.write({ push: true });
       this.compare.draw();
     });
-    root.querySelector("[name='bt-sort']").addEventListener("change", () => this.sort());
     root.addEventListener("click", (event) => this.follow(event));
     this.bindDrop();
   }
@@ -352,7 +306,6 @@ export class Batch {
       dropped(event.dataTransfer).then((files) => this.choose(files));
     }, true);
   }
-
 }
 
 function made(name, className = "") {

@@ -101,14 +101,9 @@ export class Camera {
 
   // Opens the image, or returns why it cannot be had.
   async bring(url) {
-    let blob;
-    try {
-      const answer = await fetch(url, { credentials: "omit", referrerPolicy: "no-referrer" });
-      if (!answer.ok) return say(this.link.not_found, { status: String(answer.status) });
-      blob = await answer.blob();
-    } catch {
-      return this.link.blocked;
-    }
+    const { status, blob } = await elsewhere(url);
+    if (!status) return this.link.blocked;
+    if (!blob) return say(this.link.not_found, { status: String(status) });
     if (!blob.type.startsWith("image/")) return say(this.link.no_image, { type: blob.type || "?" });
     await this.open(blob, decodeURIComponent(url.pathname.split("/").pop()) || url.host);
     return "";
@@ -119,5 +114,19 @@ export class Camera {
     if (text) this.address.setAttribute("aria-invalid", "true");
     else this.address.removeAttribute("aria-invalid");
     if (text) this.address.focus();
+  }
+}
+
+// What another site answers: its status, 0 if the browser cannot read it, and the bytes if it has them.
+async function elsewhere(url) {
+  const worker = new Worker(new URL("./elsewhere.js", import.meta.url));
+  try {
+    return await new Promise((done) => {
+      worker.addEventListener("message", ({ data }) => done(data));
+      worker.addEventListener("error", () => done({ status: 0, blob: null }));
+      worker.postMessage(url.href);
+    });
+  } finally {
+    worker.terminate();
   }
 }

@@ -5,10 +5,10 @@ import { NO_IMAGE } from "./compare_image.js";
 export function shortcuts(compare) {
   const { findings, form } = compare;
   return {
-    submit: () => compare.run(),
+    submit: () => compare.runs.run(),
     escape: () => {
       const lit = compare.sides.map(({ column }) => column.evidence.release()).some(Boolean);
-      if (!lit) compare.stop();
+      if (!lit) compare.runs.stop();
     },
     number: (number) => compare.sides[0].column.evidence.pickNumber(number),
     "/": () => form.prompt.focus(),
@@ -25,11 +25,12 @@ export function shortcuts(compare) {
 export function bindActions(compare) {
   const { root, keys } = compare;
   const actions = {
-    stop: () => compare.stop(),
+    stop: () => compare.runs.stop(),
+    keep: () => compare.runs.keep(),
     open: () => compare.image.file.click(),
     "no-image": async () => {
       await compare.image.use(NO_IMAGE);
-      compare.write();
+      compare.address.write();
       compare.form.prompt.focus();
     },
     add: () => {
@@ -59,7 +60,7 @@ export function bindActions(compare) {
     choice.addEventListener("change", () => {
       compare.setMode(choice.value);
       if (choice.value === "many") compare.batch.list();
-      compare.write({ push: true });
+      compare.address.write({ push: true });
     });
   }
 }

@@ -13,8 +13,7 @@ export class Findings {
     this.partners = new Map(); // "column ground" -> [[column, ground]]
     this.turn = 0;
     this.strip = compare.root.querySelector("[data-slot='strip']");
-    this.shown = recall("compare", { words: false });
-    this.shown.differ = false;
+    this.shown = { words: recall("compare", {}).words === true, differ: false };
     this.draw();
   }
 
@@ -35,6 +34,13 @@ export class Findings {
       }
     }
     for (const [other, names] of wanted) if (other !== side) other.column.evidence.show(names);
+  }
+
+  // Another comparison begins, and with it all marks are shown again.
+  fresh() {
+    this.shown.differ = false;
+    this.clear();
+    this.draw();
   }
 
   clear() {
@@ -81,6 +87,7 @@ export class Findings {
       const name = String(index);
       side.find({
         only: found.only[name] ?? [],
+        tints: found.tints[name] ?? {},
         diff: found.diff[name],
         reasoning: found.reasoning?.[name],
         facts: found.sides[index],
@@ -108,7 +115,7 @@ export class Findings {
     const { root } = this.compare;
     for (const name of ["differ", "words"]) {
       root.dataset[name] = this.shown[name] ? "on" : "off";
-      root.querySelector(`[data-do="${name}"]`).setAttribute("aria-pressed", String(this.shown[name]));
+      root.querySelector(`[data-do="${name}"][aria-pressed]`).setAttribute("aria-pressed", String(this.shown[name]));
     }
   }
 }

@@ -1,8 +1,10 @@
 // What all columns of a comparison ask: the skill, the prompt, the settings. Throws nothing away when the skill
 // changes; what does not belong to a skill is not sent.
+import { ComparePresets } from "./compare_presets.js";
 import { say } from "./say.js";
 
 const WITH_PROMPT = ["query", "point", "detect", "segment"];
+const WITH_PLACES = ["query", "point", "segment"];
 
 export class CompareForm {
   // `run` and `stop` are asked for; `changed()` is told of every edit.
@@ -13,12 +15,17 @@ export class CompareForm {
     this.prompt = this.fields.prompt;
     this.tabs = [...root.querySelectorAll("[data-tab]")];
     this.settings = [...root.querySelectorAll("[data-setting]")];
+    this.seed = undefined; // of a run that was taken over; nobody has set it here
     this.extra = {}; // of an ask that was taken over: references and the source of a gaze
+    this.presets = new ComparePresets(this.fields.preset, { own: words.own_presets, take: (ask) => this.fill(ask) });
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
       run();
     });
-    this.form.addEventListener("input", () => this.edited());
+    this.form.addEventListener("input", ({ target }) => {
+      if (target !== this.fields.preset) this.fields.preset.value = "";
+      this.edited();
+    });
     this.prompt.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
       event.preventDefault();
@@ -57,6 +64,7 @@ export class CompareForm {
       box.hidden = !this.settingNames.includes(box.dataset.setting);
       field.placeholder = field.getAttribute(`data-default-${skill}`) ?? "";
     }
+    this.presets.use(skill);
     this.prompt.placeholder = this.words.placeholders[skill] ?? "";
     this.fail("");
     this.draw();
@@ -87,7 +95,8 @@ export class CompareForm {
   }
 
   draw() {
-    const n = Object.keys(this.changedSettings()).length;
+    const { seed, ...changed } = this.changedSettings();
+    const n = Object.keys(changed).length + (seed !== undefined && seed !== this.seed ? 1 : 0);
     const badge = this.root.querySelector(".changed");
     badge.textContent = String(n);
     badge.hidden = n === 0;
@@ -152,9 +161,19 @@ export class CompareForm {
       const field = box.querySelector("input");
       field.value = ask.settings?.[field.name] ?? "";
     }
+    this.seed = ask.settings?.seed === undefined ? undefined : String(ask.settings.seed);
     const { refs, eye, face } = ask;
     this.extra = Object.fromEntries(Object.entries({ refs, eye, face }).filter(([, value]) => value));
     this.draw();
+  }
+
+  // A preset: what it does not say stays.
+  fill(ask) {
+    const { skill } = this;
+    const said = Object.fromEntries(Object.entries(ask).filter(([, value]) => value !== undefined));
+    const prompt = said.question ?? said.object ?? said.objects;
+    this.take({ ...this.draft(), ...(prompt && { question: undefined, object: undefined, objects: undefined }), ...said, skill });
+    this.edited();
   }
 
   // What is there, whether it could be asked or not.
@@ -172,6 +191,14 @@ export class CompareForm {
     return ask;
   }
 
+  // The places that the question refers to.
+  get places() {
+    const { refs = [], eye, face } = this.extra;
+    const gaze = [["eye", eye], ["face", face]].filter(([, at]) => at);
+    if (this.skill === "gaze") return gaze.map(([kind, at]) => ({ kind, at }));
+    return WITH_PLACES.includes(this.skill) ? refs.map((at) => ({ kind: "place", at })) : [];
+  }
+
   // What is asked, in a few words.
   get title() {
     return WITH_PROMPT.includes(this.skill) ? this.prompt.value.trim() : "";
@@ -181,6 +208,11 @@ export class CompareForm {
     this.root.querySelector("#cmp-prompt-error").textContent = text;
     if (text) this.prompt.setAttribute("aria-invalid", "true");
     else this.prompt.removeAttribute("aria-invalid");
+  }
+
+  // What Run is called.
+  call(text) {
+    this.root.querySelector("[data-do='run'] span").textContent = text;
   }
 
   busy(running) {

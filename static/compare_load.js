@@ -19,9 +19,13 @@ function several(parts) {
   return parts?.length > 1 ? parts : [];
 }
 
+// What the form calls a `response_format`.
+export function formatOf(format) {
+  return FORMATS[format?.type] ?? "text";
+}
+
 function asked({ parts, skill }) {
   const { create } = parts[0];
-  const format = FORMATS[create.response_format?.type] ?? "text";
   const { face } = create;
   return {
     skill,
@@ -30,7 +34,7 @@ function asked({ parts, skill }) {
     objects: parts.length > 1 ? parts.map((part) => part.create.object) : undefined,
     length: create.length,
     reasoning: create.reasoning ?? undefined,
-    format,
+    format: formatOf(create.response_format),
     schema: create.response_format?.schema && JSON.stringify(create.response_format.schema, null, 2),
     refs: create.spatial_refs,
     eye: create.eye,

@@ -1,8 +1,10 @@
 // One column of a comparison: which model answers in it, what it asks otherwise than the others, and its `Column`.
 import { Column } from "./column.js";
 import { say } from "./say.js";
+import { showVerdict } from "./verdict.js";
 
 const LETTERS = "ABCD";
+const BUSY = ["queued", "running"];
 
 export class Side {
   // `changed()` is told when model, prompt or settings of this column are others; `eye(at)` when an eye is clicked,
@@ -23,6 +25,14 @@ export class Side {
       this.count();
       changed();
     });
+  }
+
+  get busy() {
+    return BUSY.includes(this.root.dataset.run);
+  }
+
+  get letter() {
+    return LETTERS[this.index];
   }
 
   // Where it stands: its name towards the server is its number.
@@ -86,9 +96,28 @@ export class Side {
     this.variant.replaceChildren(this.variant.options[0], ...adapters.map((name) => new Option(name, name)));
     this.variant.value = variant;
     this.variant.closest("label").hidden = adapters.length === 0;
-    const note = this.root.querySelector(".side-note");
-    note.textContent = this.chosen && !this.chosen.loaded ? this.chosen.note : "";
-    note.title = this.chosen?.reason || this.chosen?.description || "";
+    this.note();
+  }
+
+  // Where its model is, how near it is to answering, and whether the run that is there is asked again.
+  note() {
+    const { brought, chosen, root, words } = this;
+    const badge = root.querySelector(".side-badge");
+    badge.hidden = !chosen?.endpoint;
+    badge.title = chosen?.description ?? "";
+    const note = root.querySelector(".side-note");
+    const lacks = chosen && this.skill && !chosen.skills.includes(this.skill);
+    if (brought) note.textContent = words.brought;
+    else if (lacks) note.textContent = say(words.lacks[this.skill], { name: chosen.name });
+    else note.textContent = chosen && !chosen.loaded && !chosen.endpoint ? chosen.note : "";
+    note.title = note.textContent === chosen?.note ? chosen.reason || chosen.description : note.textContent;
+    note.classList.toggle("lacking", Boolean(lacks && !brought));
+  }
+
+  // Whether its run is there already, and stays while the others are asked.
+  bring(brought) {
+    this.brought = brought;
+    this.note();
   }
 
   // How far its model is being loaded.
@@ -131,6 +160,8 @@ export class Side {
 
   // What the columns of a run do not share is shown where it fits the skill.
   fit(skill, settings) {
+    this.skill = skill;
+    this.note();
     for (const box of this.own.querySelectorAll("[data-own]")) {
       const { own } = box.dataset;
       const takes = { prompt: !["caption", "gaze"].includes(skill), reasoning: skill === "query" };
@@ -156,6 +187,7 @@ export class Side {
 
   begin(begin) {
     this.runId = begin.id ?? null;
+    this.fail("");
     this.column.begin(begin);
     this.column.stream.notice("");
     this.clearFindings();
@@ -170,15 +202,18 @@ export class Side {
     requestAnimationFrame(() => requestAnimationFrame(() => root.classList.remove("restoring")));
   }
 
-  // Shows which marks have a partner elsewhere, the words that differ, and the figures.
-  find({ only, diff, reasoning, facts }) {
+  // Shows which marks have a partner elsewhere, in whose colour, the words that differ, and the figures.
+  find({ only, tints, diff, reasoning, facts }) {
     const alone = new Set(only);
+    this.differing(".answer", diff);
+    this.differing(".prose", reasoning);
     for (const element of this.root.querySelectorAll("[data-ground]")) {
       element.dataset.match = alone.has(element.dataset.ground) ? "only" : "pair";
     }
-    this.differing(".answer", diff);
-    this.differing(".prose", reasoning);
+    this.column.labels.tint(tints);
+    this.column.evidence.drawn();
     this.root.querySelector(".side-facts").innerHTML = facts ?? "";
+    showVerdict(this.root.querySelector(".verdict"), this.runId);
     this.root.classList.toggle("found", Boolean(facts));
     this.column.stream.box.scrollTop = 0;
   }
@@ -195,12 +230,9 @@ export class Side {
     original.after(shown);
   }
 
-  // Where the gaze starts, in every column alike.
-  markEye(at) {
-    const mark = this.root.querySelector(".side-eye");
-    mark.hidden = !at;
-    if (at) Object.assign(mark.style, { left: `${at[0] * 100}%`, top: `${at[1] * 100}%` });
-    this.column.viewer.refresh();
+  // The places that the question refers to, in every column alike.
+  refer(places) {
+    this.root.querySelector(".side-refs").replaceChildren(...places.map(reference));
   }
 
   clear() {
@@ -212,13 +244,24 @@ export class Side {
   clearFindings() {
     for (const element of this.root.querySelectorAll(".differing")) element.remove();
     for (const element of this.root.querySelectorAll("[data-match]")) delete element.dataset.match;
+    this.column.labels.tint({});
     this.root.querySelector(".side-facts").replaceChildren();
+    showVerdict(this.root.querySelector(".verdict"), null);
     this.root.classList.remove("found");
   }
 
   remove() {
     this.column.remove();
   }
+}
+
+function reference({ kind, at }) {
+  const mark = document.createElement("i");
+  const [left, top, right, bottom] = at.map((value) => value * 100);
+  mark.className = `ref ${at.length === 4 ? "ref-box" : "ref-point"} ref-${kind}`;
+  Object.assign(mark.style, { left: `${left}%`, top: `${top}%` });
+  if (at.length === 4) Object.assign(mark.style, { width: `${right - left}%`, height: `${bottom - top}%` });
+  return mark;
 }
 
 function promptFields({ skill }, prompt) {

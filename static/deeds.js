@@ -1,6 +1,7 @@
 // What can be done with the run that is shown: ask it again, change the question, compare, share, download, rate, pin.
 import { ask } from "./api.js";
 import { paramsOf } from "./address.js";
+import { Downloads } from "./downloads.js";
 
 export class RunDeeds {
   constructor(playground) {
@@ -9,6 +10,7 @@ export class RunDeeds {
     this.shell = playground.shell;
     this.box = this.root.querySelector(".deeds");
     this.asked = this.root.querySelector(".asked");
+    this.downloads = new Downloads(this.box);
     this.run = null;
     const actions = {
       copy: (button) => this.shell.copy(this.playground.column.stream.answerText(), button),
@@ -28,21 +30,23 @@ export class RunDeeds {
   show(run) {
     this.run = run;
     this.known = { pinned: false, rating: 0 };
-    const said = run?.ask ? run.ask.objects?.join(", ") ?? run.ask.question ?? run.ask.object ?? "" : "";
-    this.root.querySelector("[data-slot='asked']").textContent = said;
+    this.root.querySelector("[data-slot='asked']").textContent = run?.ask ? this.said(run.ask) : "";
     this.asked.hidden = !run?.ask;
-    this.box.classList.toggle("bare", run?.ask?.image === false); // of its files only those without an image
-    for (const link of this.box.querySelectorAll("[data-download]")) {
-      if (run?.id) link.href = `/api/runs/${encodeURIComponent(run.id)}/download/${link.dataset.download}`;
-      else link.removeAttribute("href");
-    }
+    this.downloads.show(run?.id ?? null);
     this.draw();
+  }
+
+  // What was asked, in words.
+  said({ skill, objects, question, object, length }) {
+    const { asked } = this.playground.words;
+    return objects?.join(", ") ?? question ?? object ?? (skill === "caption" ? asked[length] : asked[skill]) ?? "";
   }
 
   // What the history knows of it.
   take(record) {
     if (record.id !== this.run?.id) return;
     this.known = { pinned: record.pinned, rating: record.rating };
+    this.downloads.learn();
     this.draw();
   }
 
@@ -76,7 +80,7 @@ export class RunDeeds {
   // Puts what was asked back into the form.
   edit() {
     if (!this.run?.ask) return;
-    this.playground.restore.form(this.run.ask);
+    this.playground.restore.again(this.run.ask);
     const { prompt } = this.playground.form;
     prompt?.focus();
     prompt?.select();
@@ -88,17 +92,26 @@ export class RunDeeds {
     if (asked && (asked.image === false || this.playground.intake.image)) this.playground.submit(asked);
   }
 
-  // The question goes over to the compare view, with the image.
+  // The run goes over to the compare view, or the question with the image.
   compare() {
-    const { intake } = this.playground;
-    const asked = this.playground.busy ? this.run?.ask : this.playground.ask() ?? this.run?.ask;
-    const params = paramsOf(asked ?? {});
-    if (asked?.image === false) params.set("image", "none");
-    else if (intake.image?.hash) params.set("image", intake.image.hash);
-    this.shell.go("compare", params);
+    this.shell.go("compare", this.handover());
+  }
+
+  // What a comparison begins with: the run that is shown, if the form still asks the same, else what the form asks.
+  handover() {
+    const params = this.playground.restore.params();
+    const run = params.get("run");
+    params.delete("run");
+    const shown = run && this.playground.column.root.dataset.run === "done" && this.run?.ask;
+    return shown && asks(params) === asks(paramsOf(shown)) ? new URLSearchParams({ run }) : params;
   }
 
   share() {
     if (this.run?.id && !this.playground.busy) this.shell.share({ run: this.run.id });
   }
+}
+
+// What is asked about the image, in an order that does not matter. The seed belongs to a run.
+function asks(params) {
+  return JSON.stringify([...params].filter(([name]) => !["image", "s.seed"].includes(name)).sort());
 }

@@ -1,12 +1,15 @@
 // The request form: which skill, what is asked, with which settings; and errors beside the field.
 import { recall, remember } from "./prefs.js";
+import { say } from "./say.js";
 
 const KEY = "form";
 export class Form {
-  // `run()` is asked for; `chosen(skill)` is told.
-  constructor(root, { run, chosen }) {
-    this.root = root;
-    this.chosen = chosen;
+  // `run()` is asked for; `chosen(skill)` is told; `borrow(skill, model)` switches to a model that has the skill.
+  constructor(root, { words, run, chosen, borrow }) {
+    Object.assign(this, { root, words, chosen });
+    this.lenders = new Map(); // skills that the model lacks, with a model that has them
+    this.lender = root.querySelector(".lender");
+    this.lender.querySelector("button").addEventListener("click", () => borrow(this.lacked, this.lenders.get(this.lacked)));
     this.form = root.querySelector(".ask");
     this.tabs = [...root.querySelectorAll("[data-tab]")];
     this.settings = [...root.querySelectorAll("[data-setting]")];
@@ -15,7 +18,7 @@ export class Form {
       run();
     });
     root.querySelector(".tabs").addEventListener("keydown", (event) => this.tabKey(event));
-    for (const tab of this.tabs) tab.addEventListener("click", () => this.select(tab.dataset.tab));
+    for (const tab of this.tabs) tab.addEventListener("click", () => this.reach(tab.dataset.tab));
     root.querySelector("[data-act='settings']").addEventListener("click", () => this.toggleSettings());
     root.querySelector("[data-act='reset']").addEventListener("click", () => this.reset());
     this.form.addEventListener("input", (event) => this.edited(event.target));
@@ -43,6 +46,7 @@ export class Form {
       box.hidden = !box.dataset.skills.split(" ").includes(skill);
       input.placeholder = input.getAttribute(`data-default-${skill}`) ?? "";
     }
+    this.lender.hidden = true;
     this.clearErrors();
     this.count();
     this.chosen(skill);
@@ -72,15 +76,42 @@ export class Form {
     return Boolean(choice);
   }
 
-  // The skills that there are; one that went away gives way to the first.
-  offer(skills) {
-    for (const tab of this.tabs) tab.hidden = !skills.includes(tab.dataset.tab);
+  // The skills that there are; one that went away gives way to the first. Of the others `able(skill)` is a model that
+  // has it: their tabs stay, and say so.
+  offer(skills, able) {
+    this.lenders.clear();
+    this.lender.hidden = true;
+    for (const tab of this.tabs) {
+      const { tab: skill } = tab.dataset;
+      const lender = skills.includes(skill) ? null : able(skill);
+      if (lender) this.lenders.set(skill, lender);
+      tab.hidden = !lender && !skills.includes(skill);
+      tab.toggleAttribute("data-lacking", Boolean(lender));
+      tab.title = lender ? this.needs(skill) : "";
+    }
     const [first] = this.offered;
     if (first && !skills.includes(this.skill)) this.select(first.dataset.tab);
   }
 
   get offered() {
-    return this.tabs.filter((tab) => !tab.hidden);
+    return this.tabs.filter((tab) => !tab.hidden && !this.lenders.has(tab.dataset.tab));
+  }
+
+  // Chooses a skill, or says which model it needs and offers to switch to that.
+  reach(skill) {
+    if (!this.lenders.has(skill)) {
+      this.select(skill);
+      return;
+    }
+    this.lacked = skill;
+    this.lender.querySelector("span").textContent = this.needs(skill);
+    this.lender.querySelector("button").textContent = say(this.words.switch, this.lenders.get(skill));
+    this.lender.hidden = false;
+  }
+
+  needs(skill) {
+    const { textContent } = this.tabs.find(({ dataset }) => dataset.tab === skill);
+    return say(this.words.needs, { skill: textContent, name: this.lenders.get(skill).name });
   }
 
   offers(skill) {
@@ -91,10 +122,9 @@ export class Form {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!step) return;
     event.preventDefault();
-    const tabs = this.offered;
-    const at = tabs.findIndex((tab) => tab.dataset.tab === this.skill);
-    const next = tabs[(at + step + tabs.length) % tabs.length];
-    this.select(next.dataset.tab);
+    const tabs = this.tabs.filter(({ hidden }) => !hidden);
+    const next = tabs[(tabs.indexOf(event.target) + step + tabs.length) % tabs.length];
+    this.reach(next.dataset.tab);
     next.focus();
   }
 

@@ -2,6 +2,7 @@
 // holds the filters; `more` loads on as the end of the list comes near.
 import { address, ask } from "./api.js";
 import { Choice } from "./history_choice.js";
+import { Deleted } from "./history_deleted.js";
 import { Filters } from "./history_filters.js";
 import { Peek } from "./history_peek.js";
 import { Rows } from "./history_rows.js";
@@ -20,10 +21,15 @@ export class History {
     Object.assign(this, { root, shell });
     this.words = JSON.parse(root.dataset.words);
     this.rows = new Rows(root.querySelector(".hi-rows"), this.words);
-    this.filters = new Filters(root, { words: this.words, changed: () => this.filtered() });
+    this.filters = new Filters(root, {
+      words: this.words,
+      changed: () => this.filtered(),
+      named: (model) => shell.models.models.find(({ id }) => id === model)?.name ?? model,
+    });
     this.choice = new Choice(this);
     this.peek = new Peek(root.querySelector(".hi-peek"), { words: this.words, shell, saved: () => this.later() });
     this.storage = new Storage(root, { words: this.words, shell, changed: () => this.refresh() });
+    this.deleted = new Deleted(root, { words: this.words, shell, restored: () => this.refresh({ keep: true }) });
     this.current = null;
     this.next = "";
     this.reading = 0;
@@ -38,6 +44,7 @@ export class History {
     const others = this.filters.take(params);
     if (others || this.stale) this.refresh();
     this.storage.refresh();
+    this.deleted.refresh();
   }
 
   close() {
@@ -56,6 +63,7 @@ export class History {
     this.timer = setTimeout(() => {
       this.refresh({ keep: true });
       this.storage.refresh();
+      this.deleted.refresh();
     }, SETTLE_MS);
   }
 
@@ -70,7 +78,7 @@ export class History {
     const limit = keep ? Math.min(MOST, Math.max(PAGE, this.rows.ids.length)) : PAGE;
     await this.read({ limit }, (found) => {
       this.stale = false;
-      this.rows.show(found.runs, found.html);
+      this.rows.show(found.runs, found.html, { some: this.filters.any });
       this.choice.retain(this.rows.ids);
       this.filters.offer(found.facets);
       if (!keep) this.root.querySelector(".hi-scroll").scrollTop = 0;
@@ -81,7 +89,7 @@ export class History {
   async more() {
     if (!this.next || this.busy) return;
     await this.read({ limit: PAGE, cursor: this.next }, (found) => {
-      this.rows.show(found.runs, found.html, { more: true });
+      this.rows.show(found.runs, found.html, { more: true, some: this.filters.any });
       this.choice.draw();
     });
   }

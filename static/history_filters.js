@@ -4,8 +4,9 @@ import { say } from "./say.js";
 const FIELDS = ["q", "skill", "model", "tag", "since", "until", "pinned"];
 
 export class Filters {
-  constructor(root, { words, changed }) {
-    Object.assign(this, { root, words });
+  // `named(model)` is what people call a model.
+  constructor(root, { words, changed, named }) {
+    Object.assign(this, { root, words, named });
     this.form = root.querySelector(".hi-filters");
     this.search = this.form.elements.q;
     this.form.addEventListener("submit", (event) => event.preventDefault());
@@ -78,7 +79,8 @@ export class Filters {
       const found = pairs(facets[select.dataset.facet] ?? facets[`${select.dataset.facet}s`]);
       const chosen = select.value;
       if (chosen && !found.some(([value]) => value === chosen)) found.push([chosen, 0]);
-      const options = found.map(([value, n]) => new Option(n ? `${value}  ${n.toLocaleString()}` : value, value, false, value === chosen));
+      const name = { skill: (value) => this.words.skills[value] ?? value, model: this.named }[select.name] ?? String;
+      const options = found.map(([value, n]) => new Option(n ? `${name(value)}  ${n.toLocaleString()}` : name(value), value, false, value === chosen));
       select.replaceChildren(select.options[0], ...options);
       select.closest("label").hidden = found.length === 0;
     }

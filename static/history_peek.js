@@ -2,6 +2,7 @@
 import { ask } from "./api.js";
 import { runPath } from "./query.js";
 import { clock, day, say } from "./say.js";
+import { showVerdict } from "./verdict.js";
 
 const SAVE_AFTER_MS = 600;
 const REST_MS = 150; // who walks through the list does not need every image drawn
@@ -12,12 +13,18 @@ export class Peek {
     Object.assign(this, { root, words, shell, saved });
     this.id = null;
     this.run = null;
-    this.image = root.querySelector(".hi-figure img");
+    this.image = root.querySelector(".hi-picture");
+    this.marks = root.querySelector(".hi-marks");
     this.title = root.querySelector(".hi-title");
     this.tags = root.querySelector(".hi-tag-list");
     this.tag = root.querySelector(".hi-tag");
     this.notes = root.querySelector(".hi-notes textarea");
-    this.image.addEventListener("error", () => this.plainImage());
+    this.verdict = root.querySelector(".verdict");
+    this.code = root.querySelector(".run-id code");
+    const copy = root.querySelector("[data-do='copy-id']");
+    copy.addEventListener("click", () => shell.copy(this.id, copy));
+    this.image.addEventListener("load", () => this.drawMarks());
+    this.marks.addEventListener("load", () => (this.marks.hidden = false));
     this.bindFields();
   }
 
@@ -51,7 +58,8 @@ export class Peek {
       clearTimeout(this.drawing);
       this.id = summary.id;
       this.run = null;
-      this.image.dataset.hash = "";
+      this.image.dataset.shown = "";
+      showVerdict(this.verdict, null);
     }
     this.draw(summary);
     const { id } = summary;
@@ -61,7 +69,9 @@ export class Peek {
     } catch (error) {
       if (this.id === id) this.fail(error.message || this.shell.words.offline_short);
     }
-    if (run && this.id === id) this.draw({ ...summary, ...run });
+    if (!run || this.id !== id) return;
+    this.draw({ ...summary, ...run });
+    showVerdict(this.verdict, id);
   }
 
   clear() {
@@ -76,8 +86,9 @@ export class Peek {
     this.run = run;
     this.root.dataset.state = run.state;
     this.root.querySelector(".hi-run").hidden = false;
-    put(this.title, run.title || run.prompt || run.skill);
+    put(this.title, run.title || run.prompt || this.words.skills[run.skill] || run.skill);
     if (document.activeElement !== this.notes) put(this.notes, run.notes ?? "");
+    this.code.textContent = run.id;
     this.drawImage(run);
     this.drawText(run);
     this.drawTags(run.tags ?? []);
@@ -94,7 +105,7 @@ export class Peek {
     state.textContent = this.words.states[run.state] ?? "";
     state.hidden = !state.textContent;
     const at = new Date(run.created_at);
-    const named = [run.model, run.variant].filter(Boolean).join(" + ");
+    const named = [run.model_name, run.variant].filter(Boolean).join(" + ");
     const facts = [run.title && run.prompt !== run.title ? run.prompt : "", named, `${day(at, this.words)}, ${clock(at)}`];
     this.root.querySelector(".hi-facts").textContent = facts.filter(Boolean).join(" · ");
     this.root.querySelector(".hi-answer").textContent = run.answer ?? "";
@@ -103,23 +114,25 @@ export class Peek {
     reasoning.querySelector(".prose").textContent = run.reasoning ?? "";
   }
 
-  // With the marks while the engine of drawing is there; else the image alone.
   drawImage(run) {
     const hash = run.image ?? run.picture?.hash ?? "";
     this.root.querySelector(".hi-figure").hidden = !hash;
     const shown = `${run.id} ${run.state}`;
-    if (!hash || this.image.dataset.hash === shown) return;
-    this.image.dataset.hash = shown;
-    this.image.dataset.plain = `/api/images/${hash}`;
+    if (!hash || this.image.dataset.shown === shown) return;
+    this.image.dataset.shown = shown;
     this.image.alt = this.words.picture;
-    this.image.src = this.image.dataset.plain;
-    clearTimeout(this.drawing);
-    this.drawing = setTimeout(() => (this.image.src = runPath(run.id, "/download/annotated.png")), REST_MS);
+    this.marks.hidden = true;
+    this.image.src = `/api/images/${hash}`;
   }
 
-  plainImage() {
-    const { plain } = this.image.dataset;
-    if (plain && this.image.getAttribute("src") !== plain) this.image.src = plain;
+  // How wide the image came out decides how large the marks are drawn.
+  drawMarks() {
+    const { id } = this;
+    clearTimeout(this.drawing);
+    this.drawing = setTimeout(() => {
+      const width = this.image.clientWidth;
+      if (this.id === id && width) this.marks.src = `${runPath(id, "/marks.svg")}?width=${width}`;
+    }, REST_MS);
   }
 
   drawTags(tags) {

@@ -22,7 +22,9 @@ export class Rows {
   }
 
   // Shows `runs`, whose rows are the elements of `html`, after those that are there or, without `more`, alone.
-  show(runs, html, { more = false } = {}) {
+  // With `some` those that fit a filter, so that a comparison may be there in part.
+  show(runs, html, { more = false, some = false } = {}) {
+    this.some = some;
     const holder = document.createElement("template");
     holder.innerHTML = html;
     const fresh = new Map([...holder.content.querySelectorAll("li[data-id]")].map((row) => [row.dataset.id, row]));
@@ -92,8 +94,10 @@ export class Rows {
 
   groupHead(id, summary) {
     const kept = this.list.querySelector(`:scope > .hi-group[data-comparison="${CSS.escape(id)}"]`);
-    const n = [...this.known.values()].filter(({ summary: other }) => other.comparison === id).length;
-    const named = say(this.words.group[summary.comparison_kind] ?? this.words.group.compare, { n });
+    const shown = [...this.known.values()].filter(({ summary: other }) => other.comparison === id).length;
+    const n = Math.max(shown, summary.comparison_runs);
+    const { group, group_part: part } = this.words;
+    const named = say(summary.comparison_kind === "batch" ? group.batch : this.some && shown < n ? part : group.compare, { n, shown });
     const text = summary.comparison_kind === "batch" && summary.comparison_title ? `${named} · ${summary.comparison_title}` : named;
     if (kept && kept.textContent === text) return kept;
     const head = element("li", "hi-group");

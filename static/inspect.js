@@ -20,7 +20,7 @@ export class Inspect {
     this.panel = root.querySelector("#ds-inspect");
     this.notesPanel = root.querySelector("#ds-notes");
     this.tabs = [...root.querySelectorAll("[data-inspect]")];
-    this.audit = new Audit(root, { shell, panel: this.panel, verdict: root.querySelector("[data-slot='verdict']") });
+    this.audit = new Audit(root, { shell, viewer: column.viewer, panel: this.panel, verdict: root.querySelector("[data-slot='verdict']") });
     this.truth = new Truth(root, { shell, column, references });
     this.notes = new Notes(this.notesPanel, { shell, told });
     this.replay = new Player(root.querySelector(".replay"), { shell, column });
@@ -140,7 +140,8 @@ export class Inspect {
     const { id, pages } = this;
     if (!pages.has(name)) pages.set(name, this.fetch(id, name));
     const content = await pages.get(name);
-    return this.id === id ? content : undefined;
+    if (this.id !== id) return undefined;
+    return (name === "audit" && this.audit.content) || content; // detect has made it anew since
   }
 
   async fetch(id, name) {
@@ -210,6 +211,10 @@ class Player {
 
   toggle() {
     this.replay?.toggle();
+  }
+
+  step(by) {
+    this.replay?.step(by);
   }
 }
 

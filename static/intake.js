@@ -14,6 +14,7 @@ export class Intake {
     });
     document.addEventListener("paste", (event) => this.shown && this.paste(event));
     this.bindDrop();
+    sideways(root.querySelector(".thumbs"));
   }
 
   // Whether this view is the one that is seen.
@@ -107,6 +108,7 @@ export class Intake {
   point(example) {
     for (const thumb of this.root.querySelectorAll(".thumb")) {
       thumb.setAttribute("aria-current", String(thumb.dataset.example === example));
+      if (thumb.dataset.example === example) thumb.scrollIntoView({ block: "nearest", inline: "nearest" });
     }
   }
 
@@ -142,4 +144,20 @@ export class Intake {
     if (hash) this.send({ image: { id, hash } });
     else if (blob) this.send({ image: { id, name: alt } }, blob);
   }
+}
+
+// A row that is longer than its place: the wheel moves it, and `data-more` says on which sides there is more of it.
+function sideways(row) {
+  const note = () => {
+    const hidden = row.scrollWidth - row.clientWidth - row.scrollLeft;
+    const more = [row.scrollLeft > 1 && "before", hidden > 1 && "after"];
+    row.dataset.more = more.filter(Boolean).join(" ");
+  };
+  row.addEventListener("scroll", note, { passive: true });
+  row.addEventListener("wheel", (event) => {
+    if (row.scrollWidth <= row.clientWidth || event.ctrlKey) return;
+    event.preventDefault();
+    row.scrollLeft += event.deltaY + event.deltaX;
+  });
+  new ResizeObserver(note).observe(row);
 }

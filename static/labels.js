@@ -16,6 +16,7 @@ export class Labels {
     this.marks = root.querySelector(".marks");
     this.hidden = new Set();
     this.found = new Map();
+    this.tints = new Map(); // colours that grounds take over from another column
     this.sheet = new CSSStyleSheet();
     document.adoptedStyleSheets.push(this.sheet);
     // While a colour is being picked its field has to stay where it is.
@@ -36,9 +37,16 @@ export class Labels {
     this.clear();
   }
 
+  // `tints`: {ground: [colour, halo]}, for grounds that do not keep their own.
+  tint(tints) {
+    this.tints = new Map(Object.entries(tints));
+    this.draw();
+  }
+
   clear() {
     this.hidden.clear();
     this.found = new Map();
+    this.tints.clear();
     this.draw();
   }
 
@@ -67,7 +75,7 @@ export class Labels {
   // The words of every grounded span that is complete.
   spans() {
     const said = new Map();
-    for (const span of this.root.querySelectorAll(".prose .ground:not(.open)")) {
+    for (const span of this.root.querySelectorAll(".prose:not(.differing) .ground:not(.open)")) {
       const text = [...span.childNodes].filter((node) => !node.classList?.contains("ground-number"));
       said.set(span.dataset.ground, text.map((node) => node.textContent).join(""));
     }
@@ -89,14 +97,14 @@ export class Labels {
     const rules = [];
     const all = labels.size
       ? [...labels].map((label) => [`[data-label="${CSS.escape(label)}"]`, [...grounds.values()][0]])
-      : [...grounds].map(([ground, look]) => [`[data-ground="${CSS.escape(ground)}"]`, look]);
-    for (const [which, [colour, halo]] of all) {
+      : [...grounds].map(([ground, look]) => [`[data-ground="${CSS.escape(ground)}"]`, look, ground]);
+    for (const [which, [colour, halo], ground] of all) {
       if (this.hidden.has(name)) rules.push(`${scope} .mark${which}{display:none}`, `${scope} :is(.entry,.ground,.part-head)${which}{opacity:.5}`);
-      if (!chosen) continue;
-      const ring = haloOf(chosen);
-      rules.push(`${scope} ${which}{--c:${chosen} !important;--halo:${ring} !important}`);
+      const [tint, ring] = chosen ? [chosen, haloOf(chosen)] : this.tints.get(ground) ?? [];
+      if (!tint) continue;
+      rules.push(`${scope} ${which}{--c:${tint} !important;--halo:${ring} !important}`);
       for (const paint of ["fill", "stroke"]) {
-        rules.push(`${scope} .mark${which} [${paint}="${colour}"]{${paint}:${chosen}}`);
+        rules.push(`${scope} .mark${which} [${paint}="${colour}"]{${paint}:${tint}}`);
         rules.push(`${scope} .mark${which} [${paint}="${halo}"]{${paint}:${ring}}`);
       }
     }
@@ -105,7 +113,8 @@ export class Labels {
 
   chip(name, { count, grounds }) {
     const chip = made("li", "label-chip");
-    const [shown] = grounds.values();
+    const [[first, own]] = grounds;
+    const shown = this.tints.get(first) ?? own;
     const chosen = recall("colours", {})[name];
     const hidden = this.hidden.has(name);
     chip.classList.toggle("is-hidden", hidden);
@@ -116,7 +125,8 @@ export class Labels {
     toggle.setAttribute("aria-pressed", String(!hidden));
     toggle.setAttribute("aria-label", say(this.words.shown, { label: name }));
     toggle.dataset.lights = [...grounds.keys()].join(" ");
-    toggle.append(made("span", "label-name", { textContent: name }), made("span", "label-count", { textContent: String(count) }));
+    toggle.append(made("span", "label-name", { textContent: name }));
+    if (count > 1) toggle.append(made("span", "label-count", { textContent: String(count) }));
     chip.append(colour, toggle);
     if (chosen) {
       const reset = made("button", "label-reset", { type: "button", textContent: "↺", title: say(this.words.reset, { label: name }) });

@@ -3,8 +3,14 @@ const KEY = "dreamscope-model";
 const LOADABLE = ["ready", "download", "failed"];
 
 export class Models {
-  constructor(root, { chosen, load }) {
+  // `confirm(model, go)` asks whether the model may be downloaded, and goes on if so.
+  constructor(root, { chosen, load, confirm }) {
     Object.assign(this, { root, load });
+    this.agreed = new Set(); // models that may be downloaded
+    this.confirm = (model, go) => confirm(model, () => {
+      this.agreed.add(model.id);
+      go();
+    });
     this.told = chosen;
     this.button = root.querySelector("#ds-model");
     this.list = root.querySelector("#ds-models");
@@ -31,11 +37,25 @@ export class Models {
     return this.models.find(({ id }) => id === this.id);
   }
 
-  // What a run says about its model.
+  // What a run says about its model. Until the engine has told its models, that is what a link names.
   request() {
-    const request = this.id ? { model: this.id } : {};
-    if (this.variant.value) request.variant = this.variant.value;
-    return request;
+    const { id, variant } = !this.models.length && this.preferred ? this.preferred : { id: this.id, variant: this.variant.value };
+    return { ...(id && { model: id }), ...(variant && { variant }) };
+  }
+
+  // A model that has this skill: one that is loaded before others, one that has to be downloaded last. Never one
+  // elsewhere: an image leaves this machine only when somebody chooses so.
+  able(skill) {
+    const rank = ({ loaded, state }) => (loaded ? 0 : state === "download" ? 2 : 1);
+    const usable = ({ skills, state, endpoint }) => !endpoint && skills.includes(skill) && LOADABLE.includes(state);
+    return this.models.filter(usable).sort((one, other) => rank(one) - rank(other))[0];
+  }
+
+  // Goes on with the chosen model, if need be after the question whether it may be downloaded.
+  allowed(go) {
+    const { model } = this;
+    if (model?.state === "download" && !this.agreed.has(model.id)) this.confirm(model, go);
+    else go();
   }
 
   // The engine's list, at first or after a change. A choice that went away falls back to the default.
@@ -75,13 +95,23 @@ export class Models {
     if (this.model) this.told(this.model);
   }
 
-  choose(id) {
+  // `then()` is called once it is chosen, which may be after the question whether it may be downloaded.
+  choose(id, then = () => {}) {
     const model = this.models.find((other) => other.id === id);
     if (!model || model.state === "unavailable") return;
+    this.toggle(false);
+    const go = () => {
+      this.take(model);
+      then();
+    };
+    if (model.state === "download" && !this.agreed.has(id)) this.confirm(model, go);
+    else go();
+  }
+
+  take({ id, loaded, state }) {
     localStorage.setItem(KEY, id);
     this.select(id);
-    if (!model.loaded && LOADABLE.includes(model.state)) this.load(id);
-    this.toggle(false);
+    if (!loaded && LOADABLE.includes(state)) this.load(id);
   }
 
   draw() {

@@ -6,6 +6,9 @@ export class Notes {
     Object.assign(this, { root, shell, told });
     this.fields = Object.fromEntries([...root.querySelectorAll("[data-note]")].map((field) => [field.dataset.note, field]));
     this.said = root.querySelector("[data-slot='note-said']");
+    this.code = root.querySelector(".run-id code");
+    const copy = root.querySelector("[data-act='copy-id']");
+    copy.addEventListener("click", () => shell.copy(this.id, copy));
     root.addEventListener("change", (event) => this.save(event.target));
     root.addEventListener("input", () => (this.said.textContent = ""));
   }
@@ -13,6 +16,7 @@ export class Notes {
   // Puts in what the history knows, and returns it; null if it does not know the run.
   async show(id) {
     this.id = id;
+    this.code.textContent = id;
     let record;
     try {
       record = await ask(`/api/runs/${encodeURIComponent(id)}`);

@@ -22,17 +22,30 @@ export class Objects {
   split(field) {
     if (!SKILLS.includes(this.form.skill) || !field.value.includes(",")) return;
     const pieces = field.value.split(",");
-    field.value = pieces.pop().trimStart();
-    for (const piece of pieces) this.add(piece);
+    const last = pieces.pop().trimStart();
+    const left = pieces.filter((piece) => !this.add(piece));
+    if (left.length < pieces.length) field.value = [...left.map(plain), last].join(", ");
+    else field.value = field.value.trimStart();
   }
 
+  // False if there is no room for it.
   add(text) {
-    const name = text.trim().replace(/\s+/g, " ");
-    if (!name) return;
+    const name = plain(text);
+    const full = this.names.length >= MOST;
+    if (!name) return true;
     if (this.has(name)) this.form.fail("prompt", say(this.words.twice, { name }));
-    else if (this.names.length >= MOST) this.form.fail("prompt", say(this.words.most, { most: MOST }));
+    else if (full) this.form.fail("prompt", say(this.words.most, { most: MOST }));
     else this.names.push({ name, on: true });
     this.draw();
+    return this.has(name);
+  }
+
+  // The list is complete: what was typed last becomes a chip like the others.
+  close() {
+    if (!SKILLS.includes(this.form.skill) || !this.names.length || this.names.length >= MOST) return;
+    const field = this.form.prompt;
+    if (!this.has(plain(field.value))) this.add(field.value);
+    field.value = "";
   }
 
   has(name) {
@@ -111,7 +124,7 @@ export class Objects {
   // The names that are asked for, or nothing if there are no chips: then the field says it all.
   get asked() {
     if (!SKILLS.includes(this.form.skill) || !this.names.length) return null;
-    const typed = this.form.prompt.value.trim().replace(/\s+/g, " ");
+    const typed = plain(this.form.prompt.value);
     const names = this.names.filter(({ on }) => on).map(({ name }) => name);
     return typed && !this.has(typed) ? [...names, typed] : names;
   }
@@ -122,6 +135,10 @@ export class Objects {
     if (!asked) return {};
     return asked.length > 1 ? { objects: asked, object: undefined } : { object: asked[0] ?? "" };
   }
+}
+
+function plain(text) {
+  return text.trim().replace(/\s+/g, " ");
 }
 
 function button(className, text) {

@@ -14,6 +14,7 @@
 // `dialogs`, `models`, `words`.
 import { Appearance } from "./theme.js";
 import { Dialogs } from "./dialogs.js";
+import { Download } from "./download.js";
 import { Models } from "./models.js";
 import { Popovers } from "./popovers.js";
 import { Privacy } from "./privacy.js";
@@ -36,6 +37,7 @@ export class Page {
     this.models = new Models(root, {
       chosen: (model) => this.views.tell({ model }),
       load: (id) => this.send({ load: id }),
+      confirm: (model, go) => this.download.ask(model, go),
     });
     this.socket = new Socket("/ws", {
       open: () => this.views.tell({ open: true }),
@@ -44,6 +46,7 @@ export class Page {
     });
     new Appearance(root);
     this.dialogs = new Dialogs(root);
+    this.download = new Download(this);
     this.popovers = new Popovers(root);
     this.privacy = new Privacy(this);
     this.sharing = new Share(this);

@@ -9,6 +9,7 @@ import { Objects } from "./objects.js";
 import { Options } from "./options.js";
 import { References } from "./references.js";
 import { Restore } from "./restore.js";
+import { RunSeed } from "./seed.js";
 import { RunDeeds } from "./deeds.js";
 import { Wipe } from "./wipe.js";
 
@@ -23,8 +24,14 @@ export class Playground {
       takes: () => this.references.set !== null && this.column.evidence.picked === null,
       adds: (shape, at) => this.references.add(shape, at),
     });
-    this.form = new Form(root, { run: () => this.run(), chosen: (skill) => this.chosen(skill) });
+    this.form = new Form(root, {
+      words: this.words.skills,
+      run: () => this.run(),
+      chosen: (skill) => this.chosen(skill),
+      borrow: (skill, model) => this.borrow(skill, model),
+    });
     this.objects = new Objects(root, { words: this.words.objects, form: this.form });
+    this.seed = new RunSeed(root, { words: this.words, form: this.form });
     this.options = new Options(root, {
       words: this.words,
       fill: (preset) => this.form.take(preset),
@@ -94,6 +101,8 @@ export class Playground {
       f: () => viewer.toggleFull(),
       c: () => this.deeds.compare(),
       r: () => this.inspect.replay.toggle(),
+      ",": () => this.inspect.replay.step(-1),
+      ".": () => this.inspect.replay.step(1),
       s: () => this.deeds.share(),
       e: () => this.deeds.edit(),
       "+": () => viewer.zoom.by(1.4),
@@ -135,8 +144,9 @@ export class Playground {
       this.form.fail("image", this.words.missing_image);
       return;
     }
+    this.objects.close();
     const ask = this.ask();
-    if (ask) this.submit(ask);
+    if (ask) this.shell.models.allowed(() => this.submit(ask));
   }
 
   submit(ask) {
@@ -146,8 +156,10 @@ export class Playground {
 
   // What the form says, put together; nothing if a part of it does not fit.
   ask() {
+    const form = this.form.request();
     const ask = {
-      ...this.form.request(),
+      ...form,
+      settings: this.seed.request(form.settings),
       ...this.objects.request(),
       ...this.shell.models.request(),
       ...(this.bare ? { image: false } : this.references.request()),
@@ -179,10 +191,16 @@ export class Playground {
 
   chosen(skill) {
     this.references.use(skill);
+    this.seed?.drop();
     this.objects?.use(skill);
     this.options?.use(skill);
     this.column.viewer.refresh();
     this.note();
+  }
+
+  // Switches to a model that has the skill.
+  borrow(skill, { id }) {
+    this.shell.models.choose(id, () => this.form.offers(skill) && this.form.select(skill));
   }
 
   // A reference by button instead of by pointing.
@@ -213,6 +231,7 @@ export class Playground {
     this.inspect.clear();
     this.deeds.show(null);
     this.references.clear();
+    this.seed.drop();
     this.options.reset();
     this.note();
     if (!example) return;
@@ -247,8 +266,9 @@ export class Playground {
     if (presets) this.options.offer(presets);
   }
 
-  model({ skills }) {
-    this.form.offer(skills);
+  model(model) {
+    this.seed.model(model);
+    this.form.offer(model.skills, (skill) => this.shell.models.able(skill));
     this.note();
   }
 

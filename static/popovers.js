@@ -34,16 +34,16 @@ export class Popovers {
     this.button = button;
     this.open = this.root.querySelector(`#${button.getAttribute("aria-controls")}`);
     this.open.showPopover();
-    this.place(button.getBoundingClientRect());
+    this.place(button.getBoundingClientRect(), button.closest(".panel, .stage")?.getBoundingClientRect().right);
     button.setAttribute("aria-expanded", "true");
-    this.open.querySelector("a, button, input")?.focus({ preventScroll: true });
+    this.open.querySelector("a[href], button, input")?.focus({ preventScroll: true });
   }
 
-  // Below the button, or above it if there is more room; never over the edge of the window.
-  place(button) {
+  // Below the button, or above it if there is more room; never over the edge of the window, nor of what it is in.
+  place(button, right = innerWidth) {
     const { offsetWidth: width, offsetHeight: height, style } = this.open;
     const above = button.bottom + GAP + height > innerHeight - EDGE && button.top > innerHeight - button.bottom;
-    const left = Math.min(button.left, innerWidth - EDGE - width);
+    const left = Math.min(button.left, Math.min(right, innerWidth) - EDGE - width);
     const top = above ? button.top - GAP - height : Math.min(button.bottom + GAP, innerHeight - EDGE - height);
     style.left = `${Math.max(EDGE, left)}px`;
     style.top = `${Math.max(EDGE, top)}px`;

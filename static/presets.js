@@ -28,8 +28,7 @@ export class OwnPresets {
   }
 
   get all() {
-    const { list } = recall(KEY, {});
-    return Array.isArray(list) ? list.filter((one) => typeof one?.name === "string" && one.ask) : [];
+    return ownPresets();
   }
 
   // Those of one skill, in the order in which they were saved: {value, name, ask}.
@@ -83,6 +82,12 @@ export class OwnPresets {
     entry.append(name, button);
     return entry;
   }
+}
+
+// What this browser remembers: {skill, name, ask}.
+export function ownPresets() {
+  const { list } = recall(KEY, {});
+  return Array.isArray(list) ? list.filter((one) => typeof one?.name === "string" && one.ask) : [];
 }
 
 function alike(one, other) {

@@ -2,16 +2,18 @@
 //
 //     const replay = new Replay(timeline, { stream, changed });   // of GET /api/runs/ID/timeline
 //     new ReplayControls(root, replay);                           // of `visualizers/controls.py`
-//     replay.play(); replay.pause(); replay.seek(1200); replay.speed = 4;
+//     replay.play(); replay.pause(); replay.seek(1200); replay.step(-1); replay.speed = 4;
 //
 // `stream` has `begin(timeline)`, `push(fragments)` and `settle(state)`, as a `Stream` or a `Column`. `beside` are
 // further `{ timeline, stream }` that play at the same time. `changed` is called whenever anything is different.
 const LONGEST_STEP_MS = 1000; // a tab that was away goes on where it was
 const STEPS = 500;
+const SHORTEST_MS = 2000; // a run that is over sooner plays slowly, unless a speed is chosen
 
 export class Replay {
   constructor(timeline, { stream, beside = [], changed = () => {} }) {
     this.tracks = [{ timeline, stream }, ...beside].map((one) => new Track(one.timeline, one.stream));
+    this.times = [...new Set(this.tracks.flatMap(({ timeline }) => timeline.frames.map(([at]) => at)))].sort((a, b) => a - b);
     this.duration = Math.max(...this.tracks.map(({ timeline }) => timeline.duration_ms));
     this.changed = changed;
     this.speed = 1;
@@ -29,7 +31,7 @@ export class Replay {
     if (this.ended) this.seek(0);
     this.playing = true;
     this.last = null;
-    this.frame = requestAnimationFrame((now) => this.step(now));
+    this.frame = requestAnimationFrame((now) => this.tick(now));
     this.changed();
   }
 
@@ -52,7 +54,15 @@ export class Replay {
     else this.changed();
   }
 
-  step(now) {
+  // To the next event, or with -1 back to how it was before the last one.
+  step(by) {
+    this.pause();
+    const { times, at } = this;
+    const to = by > 0 ? times.find((time) => time > at) : times.findLast((time) => time < at);
+    this.seek(to ?? (by > 0 ? this.duration : 0));
+  }
+
+  tick(now) {
     if (!this.playing) return;
     const passed = Math.min(now - (this.last ?? now), LONGEST_STEP_MS);
     this.last = now;
@@ -62,7 +72,7 @@ export class Replay {
       this.pause();
       return;
     }
-    this.frame = requestAnimationFrame((next) => this.step(next));
+    this.frame = requestAnimationFrame((next) => this.tick(next));
     this.changed();
   }
 }
@@ -157,13 +167,29 @@ export class ReplayControls {
       changed();
     };
     this.range.max = STEPS;
+    this.select.value = root.dataset.speed ?? this.usual();
     replay.speed = Number(this.select.value);
     this.button.addEventListener("click", () => replay.toggle(), { signal });
-    this.select.addEventListener("change", () => (replay.speed = Number(this.select.value)), { signal });
+    this.select.addEventListener("change", () => this.choose(), { signal });
+    for (const step of root.querySelectorAll(".replay-step")) {
+      step.addEventListener("click", () => replay.step(Number(step.dataset.by)), { signal });
+    }
     this.range.addEventListener("input", () => this.scrub(), { signal });
     this.range.addEventListener("change", () => this.release(), { signal });
     root.hidden = !(replay.duration > 0);
     this.draw();
+  }
+
+  // The fastest speed, up to that of the run itself, at which it can be followed.
+  usual() {
+    const slow = [...this.select.options].map(({ value }) => Number(value)).filter((speed) => speed <= 1);
+    return String(slow.findLast((speed) => this.replay.duration / speed >= SHORTEST_MS) ?? slow[0]);
+  }
+
+  // What was chosen holds for the next run, too.
+  choose() {
+    this.root.dataset.speed = this.select.value;
+    this.replay.speed = Number(this.select.value);
   }
 
   // The time stands still while the thumb is held.
@@ -183,7 +209,7 @@ export class ReplayControls {
   draw() {
     const { at, duration, playing } = this.replay;
     const { play, pause, unit } = this.root.dataset;
-    const seconds = (ms) => (ms / 1000).toFixed(1);
+    const seconds = (ms) => (ms / 1000).toFixed(duration < SHORTEST_MS ? 2 : 1);
     this.root.classList.toggle("playing", playing);
     this.button.setAttribute("aria-label", playing ? pause : play);
     this.range.value = Math.round((at / duration) * STEPS);

@@ -2,6 +2,7 @@
 // shown. Back, forward, a reload and a link all lead through here.
 import { ask } from "./api.js";
 import { askOf, paramsOf } from "./address.js";
+import { seedless } from "./seed.js";
 
 export class Restore {
   constructor(playground) {
@@ -45,6 +46,12 @@ export class Restore {
     references.take(ask);
   }
 
+  // A run is asked again: its seed is part of it until something of it is changed.
+  again(ask) {
+    this.form(seedless(ask));
+    this.playground.seed.take(ask);
+  }
+
   // The words and the settings alone.
   words(ask) {
     const { form, objects, options } = this.playground;
@@ -80,7 +87,7 @@ export class Restore {
     }
     const timeline = await inspect.replay.fetch(id);
     if (this.wanted !== id) return;
-    this.form(record.ask);
+    this.again(record.ask);
     const begin = { ...timeline, id, ask: record.ask };
     column.begin(begin);
     column.root.classList.add("restoring");

@@ -17,7 +17,12 @@ export function start(main) {
   Promise.all(loading).then((timelines) => {
     const tracks = columns.map(({ stream }, index) => ({ timeline: timelines[index], stream }));
     const [{ timeline, stream }, ...beside] = tracks;
-    new ReplayControls(main.querySelector(".replay"), new Replay(timeline, { stream, beside }));
+    const replay = new Replay(timeline, { stream, beside });
+    new ReplayControls(main.querySelector(".replay"), replay);
+    const keys = { r: () => replay.toggle(), ",": () => replay.step(-1), ".": () => replay.step(1) };
+    document.addEventListener("keydown", ({ key, target, ctrlKey, metaKey, altKey }) => {
+      if (!ctrlKey && !metaKey && !altKey && !target.closest("select") && Object.hasOwn(keys, key)) keys[key]();
+    });
   });
 }
 

@@ -35,10 +35,14 @@ export class Stream {
     this.reasoning.hidden = true;
     this.result.hidden = true;
     this.slots.answer.classList.remove("long");
+    this.root.classList.remove("unsettled");
   }
 
-  begin({ title, reasoning, parts = [] }) {
+  // Until it is settled, `.unsettled` keeps back what is known only at the end.
+  begin({ title, reasoning, parts = [], ask }) {
     this.clear();
+    this.prose = ask?.skill === "caption"; // always a sentence: set as one from its first word
+    this.root.classList.add("unsettled");
     this.slots.title.textContent = title;
     this.reasoning.hidden = !reasoning;
     this.parts.use(parts.length > 1 ? parts : []);
@@ -58,10 +62,17 @@ export class Stream {
     const text = !this.parts.all.length && waiting.some(({ slot }) => TEXT_SLOTS.includes(slot));
     const sticky = text && box.scrollHeight - box.scrollTop - box.clientHeight < STICKY_PX;
     for (const fragment of waiting) this.apply(fragment);
-    this.slots.answer.classList.toggle("long", this.slots.answer.textContent.length > LONG_ANSWER);
+    this.slots.answer.classList.toggle("long", this.prose || this.headline().length > LONG_ANSWER);
     this.parts.summarise();
     if (sticky) box.scrollTop = box.scrollHeight;
     this.changed();
+  }
+
+  // The answer without what is noted below it.
+  headline() {
+    const { answer } = this.slots;
+    const note = answer.querySelector(":scope > .answer-note")?.textContent ?? "";
+    return answer.textContent.slice(0, answer.textContent.length - note.length);
   }
 
   // The contract is in `visualizers/fragment.py`.
@@ -100,6 +111,7 @@ export class Stream {
   // What is still queued belongs to the run that just ended.
   settle() {
     this.flush();
+    this.root.classList.remove("unsettled");
     if (!this.slots.reasoning.hasChildNodes()) this.reasoning.hidden = true;
   }
 

@@ -48,6 +48,7 @@ export class Truth {
   async take(record) {
     this.id = record.id;
     this.tab.hidden = !SKILLS.includes(record.skill) || !record.picture;
+    this.panel.querySelector("[data-act='truth-point']").hidden = record.skill !== "point"; // boxes are held against boxes
     const names = record.parts.length > 1 ? record.parts.map(({ create }) => create.object) : [];
     this.of.replaceChildren(...names.map((name) => new Option(name)));
     this.of.closest("label").hidden = names.length === 0;

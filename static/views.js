@@ -108,11 +108,15 @@ export class Views {
     return this.go(names[(names.indexOf(this.name) + 1) % names.length]);
   }
 
-  // Links of the navigation; with a modifier the browser opens them its own way.
+  // Links of the navigation and to runs; with a modifier the browser opens them its own way.
   click(event) {
-    const link = event.target.closest("[data-go]");
+    const link = event.target.closest("[data-go], .audit-run");
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
     event.preventDefault();
+    if (link.matches(".audit-run")) {
+      this.go(FIRST, { run: link.dataset.run });
+      return;
+    }
     if (link.dataset.go !== this.name) this.go(link.dataset.go);
   }
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -79,6 +80,11 @@ def record(*parts: Part, **fields: Any) -> Record:
         "title": "Dogs by the fence",
     }
     return Record(**{**known, "parts": parts, **fields})
+
+
+def pytest_configure() -> None:
+    """The workers share the cores, so each computes with one thread; torch reads this when it is imported."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session", autouse=True)

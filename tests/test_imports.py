@@ -23,12 +23,13 @@ LEAVES = (
     "engine.traces",
     "engine.wire",
 )
-BASE = (*LEAVES, "engine.errors")
+BASE = (*LEAVES, "engine.errors", "engine.prices")
 DEVICES = (*BASE, "engine.devices")
 MODELS = (*DEVICES, "engine.models")
 WEIGHTS = (*MODELS, "engine.weights")
 SKILLS = (*MODELS, "engine.skills")
 RUNTIME = (*WEIGHTS, "engine.skills", "engine.runtime")
+ASKED = ("engine.skills.base", "engine.runtime.images", "engine.runtime.job")  # what a request is made of
 ALLOWED: dict[str, tuple[str, ...]] = {
     "engine": (),
     "engine.codec": (),
@@ -40,13 +41,15 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "engine.traces": ("engine.messages",),
     "engine.wire": LEAVES,
     "engine.errors": ("engine.wire",),
+    "engine.prices": ("engine.wire",),
     "engine.config": ("engine.settings",),
     "engine.devices": DEVICES,
     "engine.models": MODELS,
     "engine.weights": WEIGHTS,
     "engine.skills": SKILLS,
     "engine.runtime": RUNTIME,
-    "engine.server": (*RUNTIME, "engine.server", "engine.settings", "engine.config"),
+    "engine.remote": (*BASE, *ASKED, "engine.remote", "engine.settings"),
+    "engine.server": (*RUNTIME, "engine.remote", "engine.server", "engine.settings", "engine.config"),
     "engine.verify": (*RUNTIME, "engine.verify"),
     "engine.sprite": (*RUNTIME, "engine.sprite"),
     "engine.catalog": ("engine.models", "engine.weights", "engine.errors"),
@@ -68,6 +71,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "uvicorn": ("app", "engine.server"),
     "starlette": ("app", "engine.server"),
     "huggingface_hub": ("engine.weights",),
+    "httpx": ("app", "engine.remote", "engine.weights"),
     "svgwrite": ("visualizers",),
     "scipy": ("visualizers",),
     "sqlite_utils": ("app.store",),

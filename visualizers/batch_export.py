@@ -33,8 +33,14 @@ HEADER = (
     "right_error",
     "left_total_ms",
     "right_total_ms",
+    "left_waited_ms",
+    "right_waited_ms",
     "left_tokens",
     "right_tokens",
+    "left_charged_usd",
+    "right_charged_usd",
+    "left_elsewhere_usd",
+    "right_elsewhere_usd",
     "left_run",
     "right_run",
     "comparison",
@@ -108,12 +114,16 @@ def _row(item: Item, skill: str) -> dict[str, Any]:
 
 
 def _side(side: str, given: ItemSide | None) -> dict[str, Any]:
+    cost = given.cost.to_json() if given and given.cost else {}
     return {
         f"{side}_answer": given.answer if given else None,
         f"{side}_count": given.count if given else None,
         f"{side}_state": given.state if given else None,
         f"{side}_error": (given.error or None) if given else None,
         f"{side}_total_ms": given.total_ms if given else None,
+        f"{side}_waited_ms": given.waited_ms if given else None,
         f"{side}_tokens": given.tokens if given else None,
+        f"{side}_charged_usd": cost.get("charged_usd"),
+        f"{side}_elsewhere_usd": cost.get("elsewhere_usd"),
         f"{side}_run": given.run if given else None,
     }

@@ -17,10 +17,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dreamscope.engine.wire import DetectResult, GazeResult, PointResult, SegmentResult, WireError
+from dreamscope.visualizers.answerer import Answerer
 from dreamscope.visualizers.comparison import Between, answer_of, between
+from dreamscope.visualizers.cost import Cost, cost_of
 from dreamscope.visualizers.matching import distances
 from dreamscope.visualizers.places import places_of
 from dreamscope.visualizers.record import Record
+from dreamscope.visualizers.timing import timing_of
 
 SETTLED = ("done", "failed")
 """States of a run that will not be asked again."""
@@ -29,7 +32,9 @@ _OTHER_ANSWER = 0.01
 
 @dataclass(frozen=True, slots=True)
 class ItemSide:
-    """One run of the pair. `answer` is its text, or `count` the number of its places; the other is `None`."""
+    """One run of the pair. `answer` is its text, or `count` the number of its places; the other is `None`.
+    `total_ms` is without `waited_ms`.
+    """
 
     run: str
     model: str
@@ -39,6 +44,9 @@ class ItemSide:
     error: str
     total_ms: float | None
     tokens: int | None
+    waited_ms: float | None = None
+    answerer: Answerer | None = None
+    cost: Cost | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +135,7 @@ def same_answer(text: str) -> str:
 def _side(record: Record) -> ItemSide:
     """A side; one whose events do not fit its skill has failed."""
     measured = [part.metrics for part in record.parts if part.metrics is not None]
-    totals = [metrics.total_time_ms for metrics in measured if metrics.total_time_ms is not None]
+    timing = timing_of(measured)
     errors = [part.error.message for part in record.parts if part.error is not None]
     try:
         answer, count, state = answer_of(record), len(places_of(record)), record.state
@@ -140,8 +148,11 @@ def _side(record: Record) -> ItemSide:
         answer,
         None if answer is not None else count,
         " ".join(errors),
-        max(totals, default=None),
+        timing.total_ms,
         sum(metrics.output_tokens for metrics in measured) if measured else None,
+        timing.waited_ms,
+        record.answerer,
+        cost_of(record),
     )
 
 

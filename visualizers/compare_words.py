@@ -5,6 +5,8 @@ They say what was measured and never which side is better.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dreamscope.visualizers.words import MISSING
 
 SAME_WORDS = "Both say the same words."
@@ -20,6 +22,17 @@ HOW_MATCHED = {
 BEST_IN_TOTAL = "Each mark has at most one partner, and the pairing is the one that fits best in total."
 SAME_NAMES = "Only marks of the same name are paired."
 
+FIRST_TOKEN = "From when it began to its first token; what it waited before is told apart."
+TOTAL = "From when it began to its end; what it waited before is told apart."
+WAITED = (
+    "For its model to be loaded, or for other requests, such as another column. It is in none of the other "
+    "times."
+)
+CACHED = (
+    "Tokens of the image and the question that it did not have to read, because an earlier request on this "
+    "image had. The first token comes sooner for it."
+)
+
 _PLURALS = {"image": "images", "mark": "marks"}
 
 
@@ -33,6 +46,11 @@ def only_in(count: int, name: str) -> str:
     return f"{count} only in {name}"
 
 
+def silent(names: Sequence[str]) -> str:
+    """Why there is nothing to compare."""
+    return f"{' and '.join(names)} did not answer"
+
+
 def mask_overlap(iou: float) -> str:
     """How much outlines cover the same."""
     return f"outlines overlap with IoU {iou:.2f}"
@@ -40,7 +58,7 @@ def mask_overlap(iou: float) -> str:
 
 def shared_words(share: float) -> str:
     """How alike two answers are worded."""
-    return "same words" if share >= 1 else f"{share:.0%} of the words shared"
+    return "same answer" if share >= 1 else f"{share:.0%} of the answer's words shared"
 
 
 def between(left: str, right: str) -> str:

@@ -1,7 +1,7 @@
 """Two to four runs side by side: which marks speak of the same place, what only one of them says.
 
     compared = compare((first, second))        # `Record`s in column order
-    compared.strip                             # html: "3 matched · 1 only in sprite-2 · 0 only in sprite-3"
+    compared.strip                             # html: "3 matched · 1 only in Sprite 2 · 0 only in Sprite 3"
     compared.to_json()                         # what the page gets, below
 
 Columns are named by their index as text, "0" to "3"; `ground` is the `data-ground` of a mark on the page (of
@@ -9,14 +9,17 @@ part n > 0 with "n." before it). Every column is compared with the first; `pairs
 each other, so that a mark finds its partner in every other column. No side is ever said to be better.
 
     {
-      "columns": [{"column": "0", "run": id, "name": "sprite-2", "state": "done", "count": 3 | null,
-                   "ttft_ms", "total_ms", "tokens", "tokens_per_second"}, ...]    # null where not measured
+      "columns": [{"column": "0", "run": id, "name": "Sprite 2", "state": "done", "count": 3 | null,
+                   "waited_ms", "ttft_ms", "total_ms", "tokens", "cached_tokens", "tokens_per_second",
+                   "cost": {"endpoint", "charged_usd", "elsewhere_usd", "elsewhere"}}, ...]
+                                               # null where not measured; times without waiting
       "strip":  html,                            # all lines of `between`, for between the columns
       "between": [{"left": "0", "right": "1", "matched": 3, "only_left": 1, "only_right": 0,   # or null
                    "mask_iou": 0.83 | null, "html": one line of the strip, "definition": sentence}, ...],
       "pairs":  [{"left": {"column": "0", "ground": "b0"}, "right": {"column": "1", "ground": "b2"},
                   "kind": "box", "iou": 0.91 | "distance": 0.012, "text": "IoU 0.91",
                   "same_words": true | null}, ...],
+      "tints":  {"1": {"g0": ["#ffb02e", "#0b0e14"]}},   # fill and halo of spans that do not keep their own
       "only":   {"0": ["b1"], "1": []},          # "0": without a partner anywhere; others: none in column "0"
       "diff":      {"0": null, "1": html | null},    # of the answer, against column "0"; null: no text
       "reasoning": {"0": null, "1": html | null},    # the same of the reasoning
@@ -32,13 +35,13 @@ each other, so that a mark finds its partner in every other column. No side is e
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
-from dreamscope.engine.wire import Box, CaptionResult, ChatResult, QueryResult
+from dreamscope.engine.wire import Box, CaptionResult, ChatResult, Ground, QueryResult
 from dreamscope.visualizers import compare_words
 from dreamscope.visualizers.mask_overlap import overlap_of
 from dreamscope.visualizers.matching import Matched, match_boxes, match_overlaps, match_points
@@ -46,6 +49,7 @@ from dreamscope.visualizers.places import Place, places_of
 from dreamscope.visualizers.record import Record
 from dreamscope.visualizers.sides import Side, sides_of
 from dreamscope.visualizers.strip import Line, strip_html
+from dreamscope.visualizers.tints import Tints, tints_of
 from dreamscope.visualizers.word_diff import WordDiff, diff, diff_html
 
 COLUMNS = (2, 4)
@@ -77,24 +81,38 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Between:
-    """Two columns compared. Indices of columns; `comparable` is false for runs on different images."""
+    """Two columns compared. Indices of columns; `comparable` is false for runs on different images, and if
+    one of them, in `silent`, ended before it said anything; `grounding` are the spans of the right reasoning.
+    """
 
     left: int
     right: int
     comparable: bool
     named: bool
+    silent: tuple[int, ...] = ()
     matches: tuple[Match, ...] = ()
     only_left: tuple[Place, ...] = ()
     only_right: tuple[Place, ...] = ()
     mask_iou: float | None = None
     answers: WordDiff | None = None
     reasonings: WordDiff | None = None
+    grounding: tuple[Ground, ...] = ()
 
     @property
     def kinds(self) -> tuple[str, ...]:
         """The kinds of the marks on both sides, sorted."""
         matched = (match.left for match in self.matches)
         return tuple(sorted({place.kind for place in (*matched, *self.only_left, *self.only_right)}))
+
+    @property
+    def answer_html(self) -> str | None:
+        """How the right answer differs from the left; `None` where there are no words."""
+        return None if self.answers is None else diff_html(self.answers)
+
+    @property
+    def reasoning_html(self) -> str | None:
+        """The same of the reasoning, with its grounded spans."""
+        return None if self.reasonings is None else diff_html(self.reasonings, self.grounding)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +137,10 @@ class Compared:
             "strip": self.strip,
             "between": [self._between_json(between) for between in self.betweens],
             "pairs": [_pair_json(pair, match) for pair in self.pairs for match in pair.matches],
+            "tints": self._tints(),
             "only": {first: self._only_first(), **{name: _only_right(b) for name, b in rows.items()}},
-            "diff": {first: None, **{name: _html(b.answers) for name, b in rows.items()}},
-            "reasoning": {first: None, **{name: _html(b.reasonings) for name, b in rows.items()}},
+            "diff": {first: None, **{name: b.answer_html for name, b in rows.items()}},
+            "reasoning": {first: None, **{name: b.reasoning_html for name, b in rows.items()}},
             "sides": [side.html() for side in self.sides],
         }
 
@@ -130,6 +149,7 @@ class Compared:
             left=between.left,
             right=between.right,
             names=(self.sides[between.left].name, self.sides[between.right].name),
+            silent=tuple(self.sides[index].name for index in between.silent),
             several=len(self.betweens) > 1,
             comparable=between.comparable,
             kinds=between.kinds,
@@ -152,6 +172,16 @@ class Compared:
             "definition": line.definition,
         }
 
+    def _tints(self) -> Tints:
+        """Colours that spans take over from their partners, by column and ground."""
+        pairs = [
+            ((pair.left, match.left.ground), (pair.right, match.right.ground))
+            for pair in self.pairs
+            for match in pair.matches
+            if match.left.kind == "span"
+        ]
+        return tints_of(pairs, [side.spans for side in self.sides])
+
     def _only_first(self) -> list[str]:
         """The first column's marks that have no partner in any other."""
         known = [between for between in self.betweens if between.comparable]
@@ -160,8 +190,8 @@ class Compared:
         return [ground for ground in lonely if ground not in paired]
 
 
-def compare(records: Sequence[Record], names: dict[str, str] | None = None) -> Compared:
-    """Compare runs in column order; `names` are the models' names by id, where they are known.
+def compare(records: Sequence[Record]) -> Compared:
+    """Compare runs in column order.
 
     Raises `ValueError` for fewer than two or more than four.
     """
@@ -169,22 +199,38 @@ def compare(records: Sequence[Record], names: dict[str, str] | None = None) -> C
         raise ValueError(f"{COLUMNS[0]} to {COLUMNS[1]} runs can be compared, not {len(records)}.")
     pairs = {(i, j): between(records, i, j) for i, j in combinations(range(len(records)), 2)}
     betweens = tuple(pairs[0, j] for j in range(1, len(records)))
-    return Compared(sides_of(records, names or {}), betweens, tuple(pairs.values()))
+    return Compared(sides_of(records), betweens, tuple(pairs.values()))
 
 
 def between(records: Sequence[Record], left: int, right: int) -> Between:
     """Compare two columns."""
     a, b = records[left], records[right]
+    silent = tuple(index for index in (left, right) if _said_nothing(records[index]))
+    if silent:
+        return Between(left, right, comparable=False, named=False, silent=silent)
     answers, reasonings = (_diff(text(a), text(b)) for text in (answer_of, reasoning_of))
     same_image = a.picture is not None and b.picture is not None and a.picture.hash == b.picture.hash
     none = a.picture is None and b.picture is None
-    named = len(a.parts) > 1 and len(b.parts) > 1
+    said = Between(
+        left,
+        right,
+        comparable=same_image or none,
+        named=len(a.parts) > 1 and len(b.parts) > 1,
+        answers=answers,
+        reasonings=reasonings,
+        grounding=_grounding(b),
+    )
     if not same_image or a.picture is None:
-        return Between(left, right, none, named, answers=answers, reasonings=reasonings)
-    found, lonely_a, lonely_b = _match(places_of(a), places_of(b), a.picture.size, named)
+        return said
+    found, lonely_a, lonely_b = _match(places_of(a), places_of(b), a.picture.size, said.named)
     masks = [[(p.path, p.box) for p in places_of(r) if p.kind == "mask" and p.box] for r in (a, b)]
-    iou = overlap_of(*masks)
-    return Between(left, right, True, named, found, lonely_a, lonely_b, iou, answers, reasonings)
+    return replace(said, matches=found, only_left=lonely_a, only_right=lonely_b, mask_iou=overlap_of(*masks))
+
+
+def _said_nothing(record: Record) -> bool:
+    """Whether a run ended before its end, with nothing that could be compared."""
+    cut_off = record.state in ("failed", "stopped", "interrupted")
+    return cut_off and not (places_of(record) or answer_of(record) or reasoning_of(record))
 
 
 def answer_of(record: Record) -> str | None:
@@ -199,6 +245,13 @@ def reasoning_of(record: Record) -> str | None:
     results = [part.result for part in record.parts]
     known = [r.reasoning.text for r in results if isinstance(r, QueryResult | ChatResult) and r.reasoning]
     return "\n".join(known) if known else None
+
+
+def _grounding(record: Record) -> tuple[Ground, ...]:
+    """The spans of the reasoning of a run, which has one part if it has any."""
+    result = record.parts[0].result if record.parts else None
+    known = result.reasoning if isinstance(result, QueryResult | ChatResult) else None
+    return known.grounding if known else ()
 
 
 _TEXTS = (QueryResult, ChatResult, CaptionResult)
@@ -247,10 +300,6 @@ def _boxes(places: Sequence[Place]) -> Iterator[Box]:
 
 def _diff(first: str | None, second: str | None) -> WordDiff | None:
     return None if first is None or second is None else diff(first, second)
-
-
-def _html(found: WordDiff | None) -> str | None:
-    return None if found is None else diff_html(found)
 
 
 def _grounds(places: Sequence[Place]) -> list[str]:

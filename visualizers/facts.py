@@ -41,13 +41,18 @@ def facts(record: Record) -> list[tuple[str, str]]:
     create = record.parts[0].create if record.parts else None
     settings = ", ".join(f"{name} {value}" for name, value in ((create and create.settings) or {}).items())
     known = (
-        ("Model", record.model),
+        ("Model", model_name(record)),
         ("Revision", record.revision),
         ("Adapter", record.variant),
         ("Settings", settings),
         ("Time", moment(record.created_at)),
     )
     return [(name, value) for name, value in known if value]
+
+
+def model_name(record: Record) -> str:
+    """The model as people call it; by its id where no name was kept."""
+    return (record.answerer and record.answerer.name) or record.model
 
 
 def moment(written: str) -> str:
@@ -60,7 +65,7 @@ def moment(written: str) -> str:
 
 def description(records: Sequence[Record]) -> str:
     """The answers of one or more runs, for a preview of a link."""
-    said = " · ".join(f"{record.model}: {answer(record)}" for record in records)
+    said = " · ".join(f"{model_name(record)}: {answer(record)}" for record in records)
     return said if len(said) <= LONGEST_DESCRIPTION else f"{said[: LONGEST_DESCRIPTION - 1]}…"
 
 

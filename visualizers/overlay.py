@@ -40,13 +40,18 @@ def overlay(
     return overlays([(result, Asked(name, family, eye, face))], size, image)
 
 
-def overlays(results: Sequence[tuple[Result, Asked]], size: tuple[int, int], image: str | None = None) -> str:
+def overlays(
+    results: Sequence[tuple[Result, Asked]],
+    size: tuple[int, int],
+    image: str | None = None,
+    shown: float | None = None,
+) -> str:
     """The same for the results of several requests on one image; the labels of each keep out of their own
-    way only.
+    way only. `shown` is how many CSS pixels wide it is shown: then strokes and labels have their size there.
     """
     if image is not None and not _DATA_URI.fullmatch(image):
         raise ValueError("An embedded image is a base64 data URI of a PNG, JPEG, WebP or GIF.")
-    view = View.still(size)
+    view = View.still(size) if shown is None else View.shown(size, shown)
     drawing = svgwrite.Drawing(
         size=(f"{size[0]}px", f"{size[1]}px"), viewBox=view.view_box, debug=False, role="img"
     )

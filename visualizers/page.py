@@ -25,9 +25,10 @@ from dreamscope.visualizers.controls import controls
 from dreamscope.visualizers.escape import escape
 from dreamscope.visualizers.page_column import Shown, article, parts_of
 from dreamscope.visualizers.record import Record
+from dreamscope.visualizers.sides import column_names
 from dreamscope.visualizers.timeline import Timeline, timeline
 
-__all__ = ["MOST_COLUMNS", "Dress", "Page", "Preview", "Shown", "play_json", "render", "width_of"]
+__all__ = ["MOST_COLUMNS", "Dress", "Page", "Preview", "Shown", "notice", "play_json", "render", "width_of"]
 
 BRAND = "Dreamscope"
 MOST_COLUMNS = 4
@@ -45,6 +46,9 @@ _LOGO = (
     '<path d="M4.2 13.6c3.4-.3 6.2 1 7.6 3.5"/>'
     '<circle cx="12.4" cy="8" r="2.1" fill="currentColor" stroke="none"/></svg>'
 )
+
+
+_BRAND = f'<span class="brand">{_LOGO}{BRAND}</span>'
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,27 +98,46 @@ def render(
         raise ValueError(f"A page shows 1 to {MOST_COLUMNS} runs, not {len(shown)}.")
     played = [timeline(one.record, width_of(len(shown))) for one in shown]
     name = title or shown[0].record.title or facts.question(shown[0].record)
+    called = column_names([one.record for one in shown]) if len(shown) > 1 else [""]
     articles = "".join(
-        article(one, its, width_of(len(shown)), name) for one, its in zip(shown, played, strict=True)
+        article(one, its, width_of(len(shown)), name, column)
+        for one, its, column in zip(shown, played, called, strict=True)
     )
     embedded = "".join(_embedded(one, its) for one, its in zip(shown, played, strict=True))
     policy = _policy(dress, any(one.timeline for one in shown))
     link = f'<a class="shared-open" href="{escape(opens)}">Open in {BRAND}</a>' if opens else ""
-    html = (
+    body = (
+        f'<body><header class="shared-bar">{_BRAND}{link}</header>'
+        f'<main class="ds" data-still data-columns="{len(shown)}" data-words="{escape(_WORDS)}">'
+        f"<h1>{escape(name)}</h1>"
+        f'<div class="shared-columns">{articles}</div>{controls()}</main>{embedded}'
+        f"<script>{dress.script}</script></body>"
+    )
+    return Page(
+        _document(f"{name} · {BRAND}", policy, dress, _open_graph(name, shown, preview), body), policy
+    )
+
+
+def notice(text: str, dress: Dress) -> Page:
+    """A page that shows no run and says `text` instead, in the same look."""
+    policy = _policy(dress, served=False)
+    body = (
+        f'<body><header class="shared-bar">{_BRAND}</header>'
+        f'<main class="ds shared-notice"><h1>{escape(text)}</h1></main></body>'
+    )
+    return Page(_document(BRAND, policy, dress, "", body), policy)
+
+
+def _document(title: str, policy: str, dress: Dress, tags: str, body: str) -> str:
+    return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark"><meta name="robots" content="noindex">'
         '<meta name="referrer" content="no-referrer">'
-        f"<title>{escape(name)} · {BRAND}</title>{_open_graph(name, shown, preview)}"
-        f'<link rel="icon" href="{_FAVICON}"><style>{dress.css}</style></head>'
-        f'<body><header class="shared-bar"><span class="brand">{_LOGO}{BRAND}</span>{link}</header>'
-        f'<main class="ds" data-still data-columns="{len(shown)}" data-words="{escape(_WORDS)}">'
-        f"<h1>{escape(name)}</h1>"
-        f'<div class="shared-columns">{articles}</div>{controls()}</main>{embedded}'
-        f"<script>{dress.script}</script></body></html>\n"
+        f"<title>{escape(title)}</title>{tags}"
+        f'<link rel="icon" href="{_FAVICON}"><style>{dress.css}</style></head>{body}</html>\n'
     )
-    return Page(html, policy)
 
 
 def play_json(record: Record, heading: str, played: Timeline) -> dict[str, Any]:

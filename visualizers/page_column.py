@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dreamscope.visualizers import facts, words
+from dreamscope.visualizers.audit.checks import audit
+from dreamscope.visualizers.audit.line import lines
 from dreamscope.visualizers.escape import escape
 from dreamscope.visualizers.geometry import VIEW_WIDTH
 from dreamscope.visualizers.palette import colour
@@ -21,13 +23,14 @@ class Shown:
     """One run of a page. `heading` names what it gives, such as "Answer".
 
     `source` is where its image is, a data URI or an address, empty if it is gone; `timeline` the address of
-    its timeline, empty to embed it.
+    its timeline, empty to embed it; `detected` are the detect runs that its audit compares with.
     """
 
     record: Record
     heading: str
     source: str = ""
     timeline: str = ""
+    detected: tuple[Record, ...] = ()
 
 
 def parts_of(record: Record) -> list[dict[str, str]]:
@@ -38,19 +41,20 @@ def parts_of(record: Record) -> list[dict[str, str]]:
     return [{"name": name, "colour": tint.fill, "halo": tint.halo} for name, tint in tints]
 
 
-def article(one: Shown, played: Timeline, width: float, title: str) -> str:
+def article(one: Shown, played: Timeline, width: float, title: str, name: str = "") -> str:
     """The `article.column` of one run, whose image is taken to be `width` CSS pixels wide; what was asked is
-    said unless it is the page's `title`.
+    said unless it is the page's `title`. `name` tells it from the columns beside it.
     """
     record = one.record
     slots, truth = _slots(record, played), told(record, width)
     asked = facts.question(record)
     question = f'<p class="shared-question">{escape(asked)}</p>' if asked != title else ""
+    head = f'<h2 class="shared-name">{escape(name)}</h2>' if name else ""
     address = f' data-timeline="{escape(one.timeline)}"' if one.timeline else ""
     parts = " has-parts" if len(record.parts) > 1 else ""
     return (
         f'<article class="column{parts}" data-phase="image" data-run="{escape(record.state)}"{address}>'
-        f"{_plate(one, slots['marks'], played.view_box, width, truth.layer if truth else '')}"
+        f"{head}{_plate(one, slots['marks'], played.view_box, width, truth.layer if truth else '')}"
         f'<div class="stream">{question}'
         '<p class="run-status"><i class="dot" aria-hidden="true"></i>'
         f'<span data-slot="status">{slots["status"]}</span></p>'
@@ -61,6 +65,7 @@ def article(one: Shown, played: Timeline, width: float, title: str) -> str:
         f'<div class="result"><h2 data-slot="title">{escape(one.heading)}</h2>'
         f'<div class="answer" data-slot="answer">{slots["answer"]}</div>'
         f'<ul class="list" data-slot="list">{slots["list"]}</ul>{_truth(truth)}</div>'
+        f'<div class="verdict">{lines(record, audit(record, one.detected))}</div>'
         f'<div class="metrics" data-slot="metrics">{slots["metrics"]}</div>'
         f"{_facts(record)}</div></article>"
     )

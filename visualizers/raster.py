@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from PIL import Image, ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
 from dreamscope.engine.wire import Box, BoxSpread, PlaceSpread, Result
 from dreamscope.visualizers.asked import Asked
@@ -20,6 +20,9 @@ from dreamscope.visualizers.paths import flattened
 from dreamscope.visualizers.points import CORNER, SHADE, SHADE_OPACITY
 from dreamscope.visualizers.spreads import BAR, FILL, RIM, bars, ellipses
 from dreamscope.visualizers.tile import OVERSAMPLING, Stencil, Tile
+
+BOLD = 1 / 44
+"""How much the letters of labels are thickened, as a share of their size."""
 
 
 def burn_in(
@@ -65,7 +68,7 @@ class _Canvas:
         self._view = view
         self._pixels = view.width / VIEW_WIDTH
         self._step = view.unit * self._pixels
-        self._fonts: dict[float, ImageFont.FreeTypeFont | ImageFont.ImageFont] = {}
+        self._fonts: dict[float, ImageFont.FreeTypeFont] = {}
 
     def point(self, mark: PointMark) -> None:
         self._spread(mark.spread, mark.colour)
@@ -195,20 +198,22 @@ class _Canvas:
             stencil.paste(line)
 
     def _plate(self, label: Label, colour: Colour, size: float) -> None:
-        area = label.area.scaled(self._step)
+        area = _on_grid(label.area.scaled(self._step))
         tile = Tile(area.grown((HALO + SHADE) * self._step))
         for margin, fill in self._layers(colour):
             plate = tile.corners(area.grown(margin * self._step))
             tile.draw.rounded_rectangle(plate, (CORNER + margin) * self._step * OVERSAMPLING, fill)
-        middle = tile.at(area.x + area.width / 2, area.y + area.height / 2)
-        font = self._font(size * self._step * OVERSAMPLING)
-        weight = round(size * self._step * OVERSAMPLING / 28)
-        tile.draw.text(middle, clean(label.text), rgb(colour.ink), font, anchor="mm", stroke_width=weight)
         tile.paste(self.picture)
+        # Letters are drawn at their own size: reduced from a larger drawing they would blur.
+        middle = (area.x + area.width / 2, area.y + area.height / 2)
+        pen, font = ImageDraw.Draw(self.picture), self._font(size * self._step)
+        pen.text(middle, clean(label.text), rgb(colour.ink), font, "mm", stroke_width=font.size * BOLD)
 
-    def _font(self, size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    def _font(self, size: float) -> ImageFont.FreeTypeFont:
         if size not in self._fonts:
-            self._fonts[size] = ImageFont.load_default(size)
+            font = ImageFont.load_default(size)
+            assert isinstance(font, ImageFont.FreeTypeFont)
+            self._fonts[size] = font
         return self._fonts[size]
 
 
@@ -216,6 +221,12 @@ def _around(points: Iterable[tuple[float, float]]) -> Rect:
     """The smallest rectangle around all points."""
     xs, ys = zip(*points, strict=True)
     return Rect(min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys))
+
+
+def _on_grid(area: Rect) -> Rect:
+    """The rectangle moved and sized to whole pixels, so that its edges are sharp."""
+    left, top = round(area.x), round(area.y)
+    return Rect(left, top, max(1, round(area.width)), max(1, round(area.height)))
 
 
 def _corners(area: Rect) -> list[tuple[float, float]]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from dreamscope.engine import wire
+from dreamscope.visualizers.answerer import Answerer
 from dreamscope.visualizers.asked import Asked
 from dreamscope.visualizers.palette import families_of
 from dreamscope.visualizers.progress import fold
@@ -81,8 +82,8 @@ class Record:
     """One run: one request, or one for each of several objects, on one image by one model.
 
     `created_at` is UTC in ISO 8601 with milliseconds; `model`, `revision` and `variant` (the adapter) are
-    what answered; `rating` is -1, 0 or 1; `comparison` and `column` say where it stands in a comparison;
-    `truth` is what people know to be in the image, if they have said so.
+    what answered, `answerer` what was known of it then; `rating` is -1, 0 or 1; `comparison` and `column` say
+    where it stands in a comparison; `truth` is what people know to be in the image, if they have said so.
     """
 
     id: str
@@ -101,6 +102,7 @@ class Record:
     comparison: str | None = None
     column: int = 0
     truth: tuple[Known, ...] | None = None
+    answerer: Answerer | None = None
 
     @property
     def prompt(self) -> str:

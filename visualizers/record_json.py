@@ -3,6 +3,7 @@
     {"format": "dreamscope.run", "version": 1, "id", "created_at", "skill", "model", "revision", "variant",
      "picture": {"hash", "width", "height", "media_type"} | absent, "title", "notes", "tags", "pinned",
      "rating", "comparison" | absent, "column", "truth": [{"at", "label"}] | absent,
+     "answerer": {"name", "endpoint", "price": {...} | absent} | absent,
      "parts": [{"create": {"type": "request.create", ...}, "state", "events": [{"type", "seq", "t", ...}]}]}
 
 `create` and `events` are wire messages as they crossed the socket.
@@ -18,6 +19,7 @@ from typing import Any
 
 from dreamscope.engine import wire
 from dreamscope.visualizers import foreign_json
+from dreamscope.visualizers.answerer import Answerer, answerer_from_json
 from dreamscope.visualizers.record import STATES, Part, Picture, Record
 from dreamscope.visualizers.truth import Known, TruthError, truth_of
 
@@ -98,6 +100,7 @@ def from_json(data: Any) -> Record:
         comparison=None if comparison is None else _matching(top, "comparison", _ID, "an id"),
         column=_integer(top, "column", 0, 63, 0),
         truth=_truth(top.get("truth")),
+        answerer=_answerer(top.get("answerer")),
     )
 
 
@@ -182,6 +185,13 @@ def _truth(given: Any) -> tuple[Known, ...] | None:
     try:
         return None if given is None else truth_of(given)
     except TruthError as error:
+        raise RecordError(str(error)) from None
+
+
+def _answerer(given: Any) -> Answerer | None:
+    try:
+        return None if given is None else answerer_from_json(given)
+    except ValueError as error:
         raise RecordError(str(error)) from None
 
 

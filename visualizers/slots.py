@@ -36,7 +36,7 @@ def slots_of(
         case wire.CaptionResult():
             answer = Prose(result.caption, result.probs).html()
         case _:
-            answer = escape(words.found(result, finished))
+            answer = _headline(words.found(result, finished))
     marks = marks_of(result, Marks(view, asked))
     return {
         "reasoning": reasoning,
@@ -51,6 +51,12 @@ def _answer(prose: Prose, form: str, finished: bool) -> str:
     if finished and form in structured.FORMATS:
         return structured.render(prose.text, prose.html(), form)
     return prose.html()
+
+
+def _headline(found: str) -> str:
+    """What was found; what is noted of it after the first sentence is set smaller."""
+    head, stop, note = found.partition(". ")
+    return f'{escape(head)}.<span class="answer-note"> {escape(note)}</span>' if stop else escape(found)
 
 
 def metrics_html(metrics: wire.Metrics) -> str:

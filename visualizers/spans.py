@@ -41,23 +41,24 @@ def ground_span(prose: Prose, start: int, end: int, index: int, places: int, pre
     first = start + (len(text) - len(text.lstrip()) if inner else len(text))
     last = first + len(inner)
     name = words.ground_name(inner, index + 1, places)
-    body = f"{_start(prefix, index, name)}{prose.html(first, last)}{_number(inner, index + 1)}</span>"
+    body = f"{start_tag(prefix, index, name)}{prose.html(first, last)}{end_tag(inner, index + 1)}"
     return f"{prose.html(start, first)}{body}{prose.html(last, end)}"
 
 
-def _number(inner: str, number: int) -> str:
-    """The raised number; words that end in it ("dog 2") already say it."""
+def end_tag(inner: str, number: int) -> str:
+    """The end of a span, with its raised number; words that end in it ("dog 2") already say it."""
     if inner.split()[-1:] == [str(number)]:
-        return ""
-    return f'<sup class="ground-number" aria-hidden="true">{number}</sup>'
+        return "</span>"
+    return f'<sup class="ground-number" aria-hidden="true">{number}</sup></span>'
 
 
 def open_span(index: int, prefix: str = "") -> str:
     """The element of ground `index` while its words are still arriving; they are appended into it."""
-    return f"{_start(prefix, index, words.ground_name('', index + 1, 0), ' open')}</span>"
+    return f"{start_tag(prefix, index, words.ground_name('', index + 1, 0), ' open')}</span>"
 
 
-def _start(prefix: str, index: int, name: str, state: str = "") -> str:
+def start_tag(prefix: str, index: int, name: str, state: str = "") -> str:
+    """The beginning of the span of ground `index`; `name` is what a screen reader calls it."""
     tint = colour(index)
     return (
         f'<span class="ground{state}" data-ground="{prefix}g{index}" tabindex="0" role="button"'

@@ -9,7 +9,7 @@ image cuts a box off, the size that was decoded is not known any more, and that 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 from dreamscope.engine.wire import Box, BoxSpread, PlaceSpread, Spread
@@ -26,6 +26,7 @@ BAR_HALO = 1.0
 CAP = 4.0
 LEAST = 1.0
 """Smallest extent of an ellipse in view units, about one of the decoder's bins."""
+_SPREADS = frozenset(("spread", "spreads"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,17 @@ class Bar:
         along, across = (0.0, cap) if self.y0 == self.y1 else (cap, 0.0)
         ends = ((self.x0, self.y0), (self.x1, self.y1))
         return (line, *((x - along, y - across, x + along, y + across) for x, y in ends))
+
+
+def without_spreads(value: Any) -> Any:
+    """A result, or a part of one, without how sure its places are."""
+    if isinstance(value, tuple):
+        return tuple(map(without_spreads, value))
+    if not is_dataclass(value) or isinstance(value, type):
+        return value
+    names = [field.name for field in fields(value)]
+    kept = {name: without_spreads(getattr(value, name)) for name in names if name not in _SPREADS}
+    return replace(value, **kept, **dict.fromkeys(_SPREADS.intersection(names)))
 
 
 def draw_spread(

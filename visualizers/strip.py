@@ -12,11 +12,14 @@ from dreamscope.visualizers.matching import DISTANCE, IOU
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """What one column shares with another; `counts` are matched, only left, only right."""
+    """What one column shares with another; `counts` are matched, only left, only right; `silent` the names of
+    those that did not answer.
+    """
 
     left: int
     right: int
     names: tuple[str, str]
+    silent: tuple[str, ...]
     several: bool
     comparable: bool
     kinds: tuple[str, ...]
@@ -56,7 +59,9 @@ class Line:
     def _pieces(self) -> Iterator[tuple[str, str]]:
         """Class and text of what is said."""
         matched, left, right = self.counts
-        if not self.comparable:
+        if self.silent:
+            yield "not-matched", compare_words.silent(self.silent)
+        elif not self.comparable:
             yield "not-matched", compare_words.OTHER_IMAGE
         elif self.kinds:
             yield "matched", compare_words.matched(matched)

@@ -11,9 +11,13 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
+from dreamscope.engine.wire import Ground
 from dreamscope.visualizers import compare_words
 from dreamscope.visualizers.escape import escape
+from dreamscope.visualizers.spans import end_tag, start_tag
+from dreamscope.visualizers.words import ground_name
 
 LIMIT = 50_000_000
 """Words of one text times words of the other that are still compared."""
@@ -59,17 +63,57 @@ def diff(first: str, second: str) -> WordDiff:
     return WordDiff(stretches, 2 * len(common) / total if total else 1.0, too_long)
 
 
-def diff_html(found: WordDiff) -> str:
-    """One paragraph: words of the second text, `ins` what only it says, `del` what only the first said."""
+def diff_html(found: WordDiff, grounding: Sequence[Ground] = ()) -> str:
+    """One paragraph: words of the second text, `ins` what only it says, `del` what only the first said.
+
+    `grounding` are the spans of the second text, which keep their underline, number and `data-ground`.
+    """
     if found.same:
         return f'<p class="diff same">{escape(compare_words.SAME_WORDS)}</p>'
     note = f'<p class="diff-note">{escape(compare_words.DIFF_TOO_LONG)}</p>' if found.too_long else ""
-    body, last = "", None
-    for stretch in found.stretches:
+    opens, closes = _tags(found, grounding)
+    body, last, at = "", None, 0
+    for stretch in _cut(found.stretches, sorted({*opens, *closes})):
         # Words that follow removed ones directly were first in their text, and had no space before them.
-        gap = " " if last == "removed" and stretch.text[:1].isalnum() else ""
-        body, last = body + gap + _stretch_html(stretch), stretch.kind
+        body += " " if last == "removed" and stretch.text[:1].isalnum() else ""
+        if stretch.kind != "removed":
+            body += opens.get(at, "")
+            at += len(stretch.text)
+        body, last = body + _stretch_html(stretch), stretch.kind
+        if stretch.kind != "removed":
+            body += closes.get(at, "")
     return f'{note}<p class="diff">{body.lstrip()}</p>'
+
+
+def _tags(found: WordDiff, grounding: Sequence[Ground]) -> tuple[dict[int, str], dict[int, str]]:
+    """Where in the second text spans begin and end, with their markup; one that holds no word is left out."""
+    text = "".join(stretch.text for stretch in found.stretches if stretch.kind != "removed")
+    opens, closes = {}, {}
+    end = 0
+    for index, ground in enumerate(grounding):
+        first = max(ground.start_idx, end)
+        words = text[first : ground.end_idx]
+        inner = words.strip()
+        if inner:
+            start = first + len(words) - len(words.lstrip())
+            end = start + len(inner)
+            opens[start] = start_tag("", index, ground_name(inner, index + 1, len(ground.points)))
+            closes[end] = end_tag(inner, index + 1)
+    return opens, closes
+
+
+def _cut(stretches: Sequence[Stretch], places: Sequence[int]) -> Iterator[Stretch]:
+    """The same, with the second text in pieces that end at `places`."""
+    at = 0
+    for stretch in stretches:
+        if stretch.kind == "removed":
+            yield stretch
+            continue
+        end = at + len(stretch.text)
+        cuts = [at, *(place for place in places if at < place < end), end]
+        for first, last in pairwise(cuts):
+            yield Stretch(stretch.kind, stretch.text[first - at : last - at])
+        at = end
 
 
 def common_words(first: Sequence[str], second: Sequence[str]) -> list[tuple[int, int]]:

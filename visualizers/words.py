@@ -23,7 +23,7 @@ from dreamscope.engine.wire import (
 )
 
 MISSING = "–"
-REASONING = "Reasoning"
+REASONING = "Thinking"
 ANSWERING = "Answering"
 CATCHING_UP = "Catching up"
 OUTLINING = "Drawing the outline"

@@ -229,15 +229,16 @@ def _names(batch: Batch, items: Sequence[Item]) -> tuple[str, str]:
     columns = []
     for number, message in enumerate(batch.asks):
         ask = parse_ask({**message, "column": str(number)}, 0)
-        answered = next((side.model for item in items if (side := item.sides[number])), "")
+        answered = next((side for item in items if (side := item.sides[number])), None)
         record = Record(
             id=ask.id,
             created_at=batch.created_at,
             skill=ask.create.skill,
-            model=answered or ask.create.model or "",
+            model=answered.model if answered else ask.create.model or "",
+            answerer=answered.answerer if answered else None,
             variant=ask.create.variant or "",
             parts=tuple(Part(create) for create in ask.creates),
         )
         columns.append(record)
-    left, right = column_names(columns, {})
+    left, right = column_names(columns)
     return left, right

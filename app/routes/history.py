@@ -9,6 +9,7 @@ PATCH  /api/runs/{id}            {"title"?, "notes"?, "tags"?, "pinned"?, "ratin
 DELETE /api/runs/{id}            {"undo": token}
 POST   /api/runs/delete          {"ids": [...]} -> {"undo": token}
 POST   /api/undo                 {"token"} -> {"restored": n}
+GET    /api/deletions            {"deletions": [{"token", "runs", "name", "until"}], "html": rows as <li>}
 DELETE /api/history              {"confirm": "delete"} -> {"deleted": true}
 GET    /api/runs/{id}/export     the .dreamscope file
 POST   /api/import               its bytes, as the body or the first file of a form -> {"id"}
@@ -37,6 +38,8 @@ from dreamscope.app.images import normalise
 from dreamscope.app.routes.answers import Answering, Refused, body_of, from_our_page, json_of
 from dreamscope.app.routes.history_answers import changes_of, run_json, search_of, strings_of, summary_json
 from dreamscope.app.store.portable import FILE_LIMIT_BYTES
+from dreamscope.app.store.search import terms_of
+from dreamscope.app.ui.deleted import deleted_html
 from dreamscope.app.ui.history_rows import rows_html
 from dreamscope.visualizers import record_json
 
@@ -63,11 +66,12 @@ def _reading(routes: APIRouter, context: Context) -> None:
 
     @routes.get("/api/runs")
     def runs(request: Request) -> Response:
-        found = store.search(search_of(request.query_params))
+        query = search_of(request.query_params)
+        found = store.search(query)
         return JSONResponse(
             {
                 "runs": [summary_json(run) for run in found.runs],
-                "html": rows_html(found.runs),
+                "html": rows_html(found.runs, terms_of(query.text)),
                 "next": found.next,
                 "total": found.total,
                 "facets": found.facets,
@@ -87,6 +91,12 @@ def _reading(routes: APIRouter, context: Context) -> None:
         if found is None or not found.runs:
             raise Refused(404, words.NO_SUCH_COMPARISON)
         return JSONResponse(asdict(found))
+
+    @routes.get("/api/deletions")
+    def deletions() -> Response:
+        found = store.deletions()
+        rows = [asdict(deletion) for deletion in found]
+        return JSONResponse({"deletions": rows, "html": deleted_html(found)})
 
     @routes.get("/api/storage")
     def storage() -> Response:

@@ -11,6 +11,7 @@ from dreamscope.app.routes.answers import Refused
 from dreamscope.app.store.kinds import MOST_AT_ONCE, PAGE_SIZE, Search, Summary
 from dreamscope.app.store.recording import folded, said
 from dreamscope.engine import wire
+from dreamscope.visualizers.facts import model_name
 from dreamscope.visualizers.record import Part, Record
 
 _MOST_IDS = 10_000
@@ -62,6 +63,7 @@ def run_json(record: Record) -> dict[str, Any]:
         "state": record.state,
         "skill": record.skill,
         "model": record.model,
+        "model_name": model_name(record),
         "revision": record.revision,
         "variant": record.variant,
         "title": record.title,

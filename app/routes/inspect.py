@@ -1,7 +1,9 @@
 """What lies behind a run, as HTML for the page and as JSON for scripts.
 
-GET  /api/runs/{id}/audit          {"html", "summary", "checks": [{"id", "verdict", "text", "part",
-                                   "evidence": [...]}]}: see `visualizers/audit/check.py` and `html.py`
+GET  /api/runs/{id}/audit          {"html", "summary", "line", "brief", "checks": [{"id", "verdict", "text",
+                                   "part", "evidence": [...], "run"}], "boxes": {"layer", "legend"}}: see
+                                   `visualizers/audit/`; `line` stands below the answer, `brief` is the
+                                   same without buttons
 POST /api/runs/{id}/audit/detect   runs detect for the nouns of the spans first; then the same. 503 if
                                    the engine does not answer
 GET  /api/runs/{id}/code           {"html", "python", "curl", "openai", "websocket"}: `snippets/html.py`
@@ -19,15 +21,18 @@ from fastapi import APIRouter, Depends
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from dreamscope.app import words
-from dreamscope.app.auditing import AuditError, detect_nouns, detected
+from dreamscope.app.auditing import AuditError, detect_nouns
 from dreamscope.app.client import EngineGone, EngineRefused
 from dreamscope.app.context import Context
+from dreamscope.app.detections import detected, users_of
 from dreamscope.app.routes.answers import Answering, Refused, from_our_page
 from dreamscope.app.store.store import Store
 from dreamscope.visualizers import record_json
 from dreamscope.visualizers.audit import html as audit_html
 from dreamscope.visualizers.audit.check import to_json
-from dreamscope.visualizers.audit.checks import audit
+from dreamscope.visualizers.audit.checks import audit, found_by_noun
+from dreamscope.visualizers.audit.layer import layer, legend
+from dreamscope.visualizers.audit.line import lines
 from dreamscope.visualizers.inspect import events, metrics
 from dreamscope.visualizers.record import Record
 from dreamscope.visualizers.snippets import html as code_html
@@ -83,11 +88,15 @@ def record_of(store: Store, run_id: str) -> Record:
 
 
 def _audited(store: Store, record: Record) -> Response:
-    checks = audit(record, detected(store, record))
+    boxes = detected(store, record)
+    checks, found, users = audit(record, boxes), found_by_noun(record, boxes), users_of(store, record)
     return JSONResponse(
         {
-            "html": audit_html.render(record, checks),
+            "html": audit_html.render(record, checks, users),
             "summary": audit_html.summary(checks),
+            "line": lines(record, checks, buttons=True),
+            "brief": lines(record, checks) + audit_html.uses(users),
             "checks": [to_json(check) for check in checks],
+            "boxes": {"layer": layer(record, found), "legend": legend(found)},
         }
     )

@@ -1,7 +1,10 @@
-"""GET /api/runs/{id}/timeline?width=&part=: a run as `static/replay.js` plays it.
+"""How a run looks: playing, and at its end.
 
-    {"view_box", "duration_ms", "frames": [[t_ms, [fragment, ...]], ...],
-     "title", "reasoning", "parts": [{"name", "colour", "halo"}], "state", "image": picture or null}
+GET /api/runs/{id}/timeline?width=&part=     as `static/replay.js` plays it
+GET /api/runs/{id}/marks.svg?width=          its marks alone, to be laid over its image
+
+    timeline: {"view_box", "duration_ms", "frames": [[t_ms, [fragment, ...]], ...],
+               "title", "reasoning", "parts": [{"name", "colour", "halo"}], "state", "image": picture or null}
 
 `width` is how wide the page shows the image, in CSS pixels; `part` plays only that request of several.
 """
@@ -14,27 +17,41 @@ from starlette.responses import Response
 from dreamscope.app import words
 from dreamscope.app.context import Context
 from dreamscope.app.routes.answers import Answering, Refused
+from dreamscope.app.routes.inspect import record_of
 from dreamscope.app.routes.packed import packed_json
 from dreamscope.app.share import heading_of
 from dreamscope.engine import wire
 from dreamscope.visualizers.fragment import DISPLAY_WIDTH
+from dreamscope.visualizers.overlay import overlays
 from dreamscope.visualizers.page import play_json
 from dreamscope.visualizers.timeline import timeline
 
 _WIDEST = 20_000.0
 _LONGEST_NUMBER = 9
+_INERT = {
+    "Cache-Control": "private, no-cache",
+    "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'",
+    "X-Content-Type-Options": "nosniff",
+}
 
 
 def router(context: Context) -> APIRouter:
-    """The route above; it runs in a thread."""
+    """The routes above; they run in threads."""
     routes = APIRouter(route_class=Answering)
     store = context.store
 
+    @routes.get("/api/runs/{run_id}/marks.svg")
+    def marks(run_id: str, width: str = "") -> Response:
+        record = record_of(store, run_id)
+        if record.picture is None:
+            raise Refused(404, words.IMAGE_GONE)
+        items = [(part.result, asked) for part, asked in zip(record.parts, record.asked, strict=True)]
+        drawn = overlays(items, record.picture.size, shown=_width(width))
+        return Response(drawn, media_type="image/svg+xml", headers=_INERT)
+
     @routes.get("/api/runs/{run_id}/timeline")
     def frames(request: Request, run_id: str, width: str = "", part: str = "") -> Response:
-        record = store.record(run_id)
-        if record is None:
-            raise Refused(404, words.NO_SUCH_RUN)
+        record = record_of(store, run_id)
         only = _part(part, len(record.parts))
         played = timeline(record, _width(width), only)
         image = wire.to_json(record.picture) if record.picture else None

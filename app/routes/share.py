@@ -16,19 +16,20 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 
 from dreamscope.app import words
 from dreamscope.app.context import Context
-from dreamscope.app.preview import preview_png
+from dreamscope.app.previews import Previews
 from dreamscope.app.routes.answers import Answering, Refused, from_our_page, json_of
 from dreamscope.app.routes.packed import packed, packed_json
 from dreamscope.app.share import (
     Exhibit,
+    dress,
     exhibit_of_comparison,
     exhibit_of_run,
     exhibit_of_share,
@@ -38,8 +39,7 @@ from dreamscope.app.share import (
 )
 from dreamscope.app.store.kinds import Share
 from dreamscope.app.store.store import Store
-from dreamscope.visualizers import facts
-from dreamscope.visualizers.page import play_json, width_of
+from dreamscope.visualizers.page import notice, play_json, width_of
 from dreamscope.visualizers.timeline import timeline
 
 LONGEST_S = 10 * 365 * 86_400
@@ -97,12 +97,14 @@ def _files(routes: APIRouter, store: Store) -> None:
 
 
 def _showing(routes: APIRouter, store: Store) -> None:
+    previews = Previews(store)
+
     @routes.get("/s/{slug}")
     def page(request: Request, slug: str) -> Response:
-        exhibit = _shown(store, slug)
+        exhibit = _shown(store, slug, _notice)
         if isinstance(exhibit, Response):
             return exhibit
-        made = served_page(exhibit, str(request.base_url), slug)
+        made = served_page(exhibit, str(request.base_url), slug, store)
         policy = f"{made.policy}; frame-ancestors 'none'"
         return packed(request, made.html, "text/html", {**_PRIVATE, "Content-Security-Policy": policy})
 
@@ -133,25 +135,34 @@ def _showing(routes: APIRouter, store: Store) -> None:
         exhibit = _shown(store, slug)
         if isinstance(exhibit, Response):
             return exhibit
-        images = [store.image(record.picture.hash) if record.picture else None for record in exhibit.records]
-        shown = [
-            (record, image.data if image else None)
-            for record, image in zip(exhibit.records, images, strict=True)
-        ]
-        title = exhibit.title or facts.question(exhibit.records[0])
-        return Response(preview_png(shown, title), media_type="image/png", headers=_bare())
+        return Response(previews.of(exhibit), media_type="image/png", headers=_bare())
 
     @routes.get("/s/{rest:path}")
     def nothing(rest: str) -> Response:
-        return _plain(404, words.NO_SUCH_PAGE)
+        return _notice(404, words.NO_SUCH_PAGE)
 
 
-def _shown(store: Store, slug: str) -> Exhibit | Response:
-    """What the slug shows, or why it shows nothing."""
+def _bare() -> dict[str, str]:
+    return {**_PRIVATE, "Content-Security-Policy": _NOTHING}
+
+
+def _plain(status: int, text: str) -> Response:
+    return PlainTextResponse(text + "\n", status, headers=_bare())
+
+
+def _notice(status: int, text: str) -> Response:
+    """The same for people, as a page in the look of those that are shown."""
+    made = notice(text, dress())
+    policy = f"{made.policy}; frame-ancestors 'none'"
+    return HTMLResponse(made.html, status, headers={**_PRIVATE, "Content-Security-Policy": policy})
+
+
+def _shown(store: Store, slug: str, refuse: Callable[[int, str], Response] = _plain) -> Exhibit | Response:
+    """What the slug shows, or why it shows nothing, as `refuse` says it."""
     share = store.share(slug) if _SLUG.fullmatch(slug) else None
     if share is None:
-        return _plain(404, words.NO_SUCH_PAGE)
-    return exhibit_of_share(store, share) or _plain(410, words.SHARE_OVER)
+        return refuse(404, words.NO_SUCH_PAGE)
+    return exhibit_of_share(store, share) or refuse(410, words.SHARE_OVER)
 
 
 def _share(store: Store, run_id: str | None, comparison_id: str | None, expires_in_s: float | None) -> Share:
@@ -205,11 +216,3 @@ def _file(request: Request, store: Store, exhibit: Exhibit | None, missing: str)
 
 def _nth(records: tuple[Any, ...], nth: str) -> Any | None:
     return records[int(nth)] if len(nth) == 1 and nth.isdecimal() and int(nth) < len(records) else None
-
-
-def _bare() -> dict[str, str]:
-    return {**_PRIVATE, "Content-Security-Policy": _NOTHING}
-
-
-def _plain(status: int, text: str) -> Response:
-    return PlainTextResponse(text + "\n", status, headers=_bare())

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
+from dreamscope.app.store import reading, recording
 from dreamscope.app.store.codec import clean, dumps, truth_column
 from dreamscope.app.store.kinds import COMPARISON_KINDS, StoreError, new_id, timestamp
+from dreamscope.visualizers.record import Record
 from dreamscope.visualizers.truth import Known
 
 UNDO_S = 600.0
@@ -158,6 +161,38 @@ def clear(db: sqlite3.Connection) -> None:
             "Everything is deleted, but another program is reading the history, so its log still holds some "
             "of it. Close that program and delete again."
         )
+
+
+def keep_comparison(
+    db: sqlite3.Connection, records: Sequence[Record | None], title: str, session: str
+) -> str:
+    """Put runs side by side, in the order of columns; the id of the comparison that they are then.
+
+    A run that stands in another comparison stays there, and a copy of it joins. Raises `StoreError` for a run
+    that is not there or not over.
+    """
+    known = [record for record in records if record is not None]
+    if len(known) < len(records):
+        raise StoreError("A run of the comparison is not in the history.")
+    if any(record.state in recording.LIVE for record in known):
+        raise StoreError("A run of the comparison is not over yet.")
+    before = known[0].comparison and reading.comparison(db, known[0].comparison)
+    if before and before.runs == tuple(record.id for record in known):
+        return before.id
+    comparison_id = new_id()
+    add_comparison(db, comparison_id, title or known[0].prompt, "compare")
+    joined: set[str] = set()
+    for column, record in enumerate(known):
+        if record.comparison or record.id in joined:
+            copy = replace(record, id=new_id(), comparison=comparison_id, column=column, pinned=False)
+            recording.begin(db, copy, session)
+        else:
+            joined.add(record.id)
+            db.execute(
+                "UPDATE runs SET comparison_id = ?, column_no = ? WHERE id = ?",
+                (comparison_id, column, record.id),
+            )
+    return comparison_id
 
 
 def add_comparison(db: sqlite3.Connection, comparison_id: str, title: str, kind: str) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dreamscope.engine import wire
+from dreamscope.visualizers.answerer import Answerer, answerer_from_json
 from dreamscope.visualizers.record import Record
 from dreamscope.visualizers.truth import Known, truth_of
 
@@ -48,6 +49,7 @@ def run_row(record: Record) -> dict[str, Any]:
         "notes": clean(record.notes),
         "request": dumps(request),
         "truth": truth_column(record.truth),
+        "answerer": answerer_column(record.answerer),
     }
 
 
@@ -59,6 +61,16 @@ def truth_column(truth: Sequence[Known] | None) -> str | None:
 def truth_of_column(column: str | None) -> tuple[Known, ...] | None:
     """Inverse of `truth_column`."""
     return None if column is None else truth_of(json.loads(column))
+
+
+def answerer_column(answerer: Answerer | None) -> str | None:
+    """What was known of the model that answered, as JSON; `None` if nothing was."""
+    return None if answerer is None else dumps(wire.to_json(answerer))
+
+
+def answerer_of_column(column: str | None) -> Answerer | None:
+    """Inverse of `answerer_column`."""
+    return None if column is None else answerer_from_json(json.loads(column))
 
 
 def event_columns(event: wire.RequestEvent) -> tuple[int, float, str, str]:

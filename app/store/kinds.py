@@ -63,7 +63,7 @@ class StoredImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """Which runs to list, newest first; empty fields do not restrict.
+    """Which runs to list, newest first; empty fields do not restrict. `image` is the hash of one.
 
     `text` is what a person typed: every word must begin a word of title, prompt, reasoning, answer or notes,
     and words in double quotes must follow each other. `since` and `until` are days (`2026-03-01`) or whole
@@ -80,6 +80,7 @@ class Search:
     pinned: bool | None = None
     state: str = ""
     comparison: str = ""
+    image: str = ""
     deleted: bool = False
     limit: int = PAGE_SIZE
     cursor: str = ""
@@ -87,7 +88,9 @@ class Search:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """One run in a list. `answer` is its beginning; `image` the hash, with its size in pixels."""
+    """One run in a list. `model_name` is what people call the model; `answer` the beginning; `image` the
+    hash, with its size in pixels; `comparison_runs` how many runs its comparison has.
+    """
 
     id: str
     created_at: str
@@ -95,6 +98,7 @@ class Summary:
     state: str
     skill: str
     model: str
+    model_name: str
     revision: str
     variant: str
     title: str
@@ -109,6 +113,7 @@ class Summary:
     comparison: str | None
     comparison_title: str
     comparison_kind: str
+    comparison_runs: int
     column: int
 
 
@@ -123,6 +128,18 @@ class Found:
     next: str
     total: int
     facets: dict[str, dict[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """Runs that were deleted together: how many, what the newest is called, and until when `token` restores
+    them.
+    """
+
+    token: str
+    runs: int
+    name: str
+    until: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from dreamscope.app.store.codec import truth_of_column
+from dreamscope.app.store.codec import answerer_of_column, truth_of_column
 from dreamscope.app.store.connect import FILE
 from dreamscope.app.store.kinds import Comparison, Storage, StoredImage
 from dreamscope.app.store.recording import read_part
@@ -38,6 +38,7 @@ def record(db: sqlite3.Connection, run_id: str) -> Record | None:
         comparison=run["comparison_id"],
         column=run["column_no"],
         truth=truth_of_column(run["truth"]),
+        answerer=answerer_of_column(run["answerer"]),
     )
 
 
@@ -88,3 +89,13 @@ def storage(db: sqlite3.Connection, folder: Path, kept: bool, limit: int, troubl
         limit=limit,
         trouble=trouble,
     )
+
+
+def ids(db: sqlite3.Connection, beginning: str, most: int) -> tuple[str, ...]:
+    """The ids that begin with these letters, newest run first, at most `most`."""
+    found = db.execute(
+        "SELECT id FROM runs WHERE deleted_at IS NULL AND substr(id, 1, length(?)) = ? "
+        "ORDER BY created_at DESC, number DESC LIMIT ?",
+        (beginning, beginning, most),
+    )
+    return tuple(run_id for (run_id,) in found)

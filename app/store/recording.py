@@ -14,6 +14,7 @@ from dreamscope.app.store import codec
 from dreamscope.app.store.kinds import StoredImage, timestamp
 from dreamscope.engine import wire
 from dreamscope.visualizers import words
+from dreamscope.visualizers.answerer import Answerer
 from dreamscope.visualizers.record import Part, Picture, Record, overall
 
 LIVE = ("queued", "running")
@@ -88,11 +89,23 @@ def finish(db: sqlite3.Connection, run_id: str, part: int, state: str) -> None:
     )
 
 
-def amend(db: sqlite3.Connection, run_id: str, model: str | None, revision: str | None) -> None:
+def amend(
+    db: sqlite3.Connection,
+    run_id: str,
+    model: str | None,
+    revision: str | None,
+    answerer: Answerer | None = None,
+) -> None:
     """Say what answered, once the engine has said so."""
     db.execute(
-        "UPDATE runs SET model = COALESCE(?, model), revision = COALESCE(?, revision) WHERE id = ?",
-        (model and codec.clean(model), revision and codec.clean(revision), run_id),
+        "UPDATE runs SET model = COALESCE(?, model), revision = COALESCE(?, revision), "
+        "answerer = COALESCE(?, answerer) WHERE id = ?",
+        (
+            model and codec.clean(model),
+            revision and codec.clean(revision),
+            codec.answerer_column(answerer),
+            run_id,
+        ),
     )
 
 

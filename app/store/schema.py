@@ -133,7 +133,11 @@ def _truth(db: Database) -> None:
     db.execute("ALTER TABLE runs ADD COLUMN truth TEXT")
 
 
-STEPS: tuple[Callable[[Database], None], ...] = (_runs, _search, _sharing, _truth)
+def _answerers(db: Database) -> None:
+    db.execute("ALTER TABLE runs ADD COLUMN answerer TEXT")
+
+
+STEPS: tuple[Callable[[Database], None], ...] = (_runs, _search, _sharing, _truth, _answerers)
 
 
 def migrate(connection: sqlite3.Connection, steps: tuple[Callable[[Database], None], ...] = STEPS) -> None:

@@ -24,9 +24,12 @@ _FACETS = ("skill", "model", "state")
 
 _SUMMARY = f"""
 SELECT r.number, r.id, r.created_at, r.finished_at, r.state, r.skill, r.model, r.revision, r.variant,
+  COALESCE(NULLIF(json_extract(r.answerer, '$.name'), ''), r.model) AS model_name,
   r.title, r.prompt, substr(r.answer, 1, {_EXCERPT}) AS answer, r.image_hash AS image, i.width, i.height,
   r.pinned, r.rating, r.comparison_id AS comparison, r.column_no AS "column",
   COALESCE(c.title, '') AS comparison_title, COALESCE(c.kind, '') AS comparison_kind,
+  (SELECT COUNT(*) FROM runs o WHERE o.comparison_id = r.comparison_id AND o.deleted_at IS NULL)
+    AS comparison_runs,
   (SELECT json_group_array(tag) FROM (SELECT tag FROM tags WHERE run_id = r.id ORDER BY tag)) AS tags
 FROM runs r LEFT JOIN images i ON i.hash = r.image_hash
   LEFT JOIN comparisons c ON c.id = r.comparison_id
@@ -38,12 +41,18 @@ def match(text: str) -> str | None:
 
     Each word becomes a quoted prefix, each phrase in double quotes a quoted phrase; all must be there.
     """
-    terms = []
-    for phrase, word in _PHRASE_OR_WORD.findall(clean(text)[:_LONGEST_TEXT]):
-        term = phrase or word
-        if any(character.isalnum() for character in term):
-            terms.append(f'"{phrase}"' if phrase else f'"{word}"*')
-    return " ".join(terms[:_MOST_WORDS]) or None
+    return " ".join(f'"{phrase}"' if phrase else f'"{word}"*' for phrase, word in _terms(text)) or None
+
+
+def terms_of(text: str) -> tuple[str, ...]:
+    """The words and phrases that a person searches for."""
+    return tuple(phrase or word for phrase, word in _terms(text))
+
+
+def _terms(text: str) -> list[tuple[str, str]]:
+    """Phrases and words, one of the two empty; what holds no letter or digit is none."""
+    found = _PHRASE_OR_WORD.findall(clean(text)[:_LONGEST_TEXT])
+    return [pair for pair in found if any(map(str.isalnum, "".join(pair)))][:_MOST_WORDS]
 
 
 def search(db: sqlite3.Connection, query: Search) -> Found:
@@ -84,6 +93,7 @@ def _conditions(query: Search, without: Sequence[str] = ()) -> tuple[str, list[A
         ("model", "model"),
         ("state", "state"),
         ("comparison", "comparison_id"),
+        ("image", "image_hash"),
     ):
         if getattr(query, name) and name not in without:
             clauses.append(f"r.{column} = ?")

@@ -19,11 +19,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from dreamscope.app.store import changing, portable, reading, recording, search, sharing
+from dreamscope.app.store import changing, deletions, portable, reading, recording, search, sharing
 from dreamscope.app.store.connect import FILE, Readers, open_writing
 from dreamscope.app.store.kinds import (
     Batch,
     Comparison,
+    Deletion,
     Found,
     Search,
     Share,
@@ -36,6 +37,7 @@ from dreamscope.app.store.sessions import Session, living, opening, remove_aband
 from dreamscope.app.store.thumbs import thumbnail
 from dreamscope.app.store.writer import Writer
 from dreamscope.engine import wire
+from dreamscope.visualizers.answerer import Answerer
 from dreamscope.visualizers.record import STATES, Picture, Record
 from dreamscope.visualizers.truth import Known
 
@@ -107,9 +109,18 @@ class Store:
             raise ValueError(f"Unknown state {state!r}; one of {', '.join(STATES)}.")
         self._writer.post(partial(recording.finish, run_id=run_id, part=part, state=state))
 
-    def amend(self, run_id: str, *, model: str | None = None, revision: str | None = None) -> None:
-        """Say which model and revision answer, once the engine has said so. Returns at once."""
-        self._writer.post(partial(recording.amend, run_id=run_id, model=model, revision=revision))
+    def amend(
+        self,
+        run_id: str,
+        *,
+        model: str | None = None,
+        revision: str | None = None,
+        answerer: Answerer | None = None,
+    ) -> None:
+        """Say which model and revision answer, and what is known of them. Returns at once."""
+        self._writer.post(
+            partial(recording.amend, run_id=run_id, model=model, revision=revision, answerer=answerer)
+        )
 
     @property
     def trouble(self) -> str | None:
@@ -129,6 +140,14 @@ class Store:
     def search(self, query: Search) -> Found:
         """The runs that fit, newest first. Raises `StoreError` for a cursor that no search gave."""
         return self._read(search.search, query)
+
+    def ids(self, beginning: str, most: int) -> tuple[str, ...]:
+        """The ids of runs that begin with these letters, newest first, at most `most`."""
+        return self._read(reading.ids, beginning, most)
+
+    def deletions(self) -> tuple[Deletion, ...]:
+        """What `restore` can still bring back, newest first."""
+        return self._read(deletions.deletions)
 
     def comparison(self, comparison_id: str) -> Comparison | None:
         """A comparison with the ids of its runs."""
@@ -195,6 +214,15 @@ class Store:
         """Begin or rename a comparison; runs join it by their `comparison` and `column`."""
         self._writer.call(
             partial(changing.add_comparison, comparison_id=comparison_id, title=title, kind=kind)
+        )
+
+    def keep_comparison(self, run_ids: Sequence[str], title: str = "") -> str:
+        """Keep runs side by side, in the order of columns; the comparison's id. A run of another comparison
+        joins as a copy. Raises `StoreError` for a run that is not there or not over.
+        """
+        records = [self.record(run_id) for run_id in run_ids]
+        return self._writer.call(
+            partial(changing.keep_comparison, records=records, title=title, session=self._session.id)
         )
 
     def put_image(self, image: StoredImage) -> Picture:

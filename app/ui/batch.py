@@ -18,7 +18,7 @@ def batch_html() -> str:
 def batch_words() -> dict[str, object]:
     """What its script shows."""
     return {
-        "chosen": {"one": "1 image. Run asks both columns.", "many": "{n} images. Run asks both columns."},
+        "chosen": "Run asks both columns about each.",
         "reading": "Reading the zip…",
         "keeping": "Reading image {n} of {total}",
         "none": "There is no image among these files.",
@@ -26,7 +26,7 @@ def batch_words() -> dict[str, object]:
         "too_many": "Up to {most} images can be compared at once.",
         "more": "{n} more",
         "left_out": "{name}: {reason}",
-        "title": "{n} images",
+        "title": {"one": "1 image", "many": "{n} images"},
         "remove": "Remove {name}",
         "today": "Today",
         "yesterday": "Yesterday",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dreamscope.app import words
-from dreamscope.app.config import CAPTION_LENGTHS, FORMATS, IMAGE_LIMIT_BYTES, PAGE_SKILLS, SAMPLING
+from dreamscope.app.config import IMAGE_LIMIT_BYTES, PAGE_SKILLS, SAMPLING
 from dreamscope.app.ui.batch import batch_html, batch_words
 from dreamscope.app.ui.column import answer_html, plate_html
 from dreamscope.app.ui.examples import Example
+from dreamscope.app.ui.form_parts import formats_html, lengths_html, tabs_html
 from dreamscope.app.ui.markup import attributes, text
 from dreamscope.app.ui.settings_form import settings_html
 from dreamscope.app.ui.template import fill, words_attribute
@@ -15,14 +16,10 @@ _SHOWN_WHEN_EMPTY = 3
 _INVITE = "Drop an image here, paste one, or start from a scene. Run asks all columns at once."
 _PROMPT = "What to ask all columns"
 _GAZE = "Click an eye in one of the images."
-_FORMAT_NAMES = {
-    "text": "Text",
-    "json": "JSON",
-    "schema": "JSON schema",
-    "xml": "XML",
-    "markdown": "Markdown",
-    "csv": "CSV",
-}
+_KEY = (
+    'Same colour: same place · <span class="key-number">1</span> number of the mark · '
+    '<span class="key-only">word</span> in one column only'
+)
 _PLACEHOLDERS = {
     "query": "How many dogs are there?",
     "point": "dog, or several: dog, cat",
@@ -35,6 +32,12 @@ _WORDS = {
     "own": "Prompt and settings of column {letter} alone",
     "swap": "Swap {letter} and {next}",
     "remove": "Remove column {letter}",
+    "run": "Run",
+    "run_some": "Run {letters}",
+    "brought": "Ran before; kept as it is",
+    "kept": "The comparison is kept in the history.",
+    "lacks": {skill: f"{{name}} has no {skill}." for skill in PAGE_SKILLS},
+    "own_presets": "Yours",
     "placeholders": _PLACEHOLDERS,
     "missing_prompt": words.PROMPT_MISSING,
     "missing_image": words.IMAGE_MISSING,
@@ -59,7 +62,8 @@ def compare_html(examples: tuple[Example, ...]) -> str:
             "cards": "".join(_card(example) for example in examples[:_SHOWN_WHEN_EMPTY]),
             "invite": text(_INVITE),
             "own": _own(),
-            "plate": plate_html('<i class="side-eye" aria-hidden="true" hidden></i>'),
+            "key": _KEY,
+            "plate": plate_html('<div class="refs side-refs" aria-hidden="true"></div>'),
             "answer": answer_html(),
             "batch": batch_html(),
         },
@@ -70,35 +74,14 @@ def _form() -> str:
     return fill(
         "compare_form.html",
         {
-            "tabs": "".join(_tab(skill) for skill in PAGE_SKILLS),
-            "formats": "".join(
-                f'<option value="{name}">{text(_FORMAT_NAMES[name])}</option>' for name in FORMATS
-            ),
-            "lengths": "".join(_length(name) for name in CAPTION_LENGTHS),
+            "tabs": tabs_html("cmp"),
+            "formats": formats_html(),
+            "lengths": lengths_html(),
             "prompt": text(_PROMPT),
             "gaze": text(_GAZE),
             "settings": settings_html("cmp"),
         },
     )
-
-
-def _tab(skill: str) -> str:
-    chosen = skill == PAGE_SKILLS[0]
-    data = attributes(
-        type="button",
-        role="tab",
-        id=f"cmp-tab-{skill}",
-        data_tab=skill,
-        aria_controls="cmp-form",
-        aria_selected=str(chosen).lower(),
-        tabindex="0" if chosen else "-1",
-    )
-    return f"<button {data}>{skill.capitalize()}</button>"
-
-
-def _length(name: str) -> str:
-    control = attributes(type="radio", name="length", value=name, checked=name == "normal")
-    return f"<label><input {control}><span>{name.capitalize()}</span></label>"
 
 
 def _thumb(example: Example) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dreamscope.app.ui.history_rows import SKILLS
 from dreamscope.app.ui.markup import text
 from dreamscope.app.ui.template import fill, words_attribute
 
@@ -26,7 +27,9 @@ _WORDS = {
     "until": "Until {until}",
     "between": "{since} to {until}",
     "group": {"compare": "Comparison of {n}", "batch": "From a batch"},
+    "group_part": "Comparison: {shown} of {n} match",
     "open_group": "Open the comparison",
+    "skills": SKILLS,
     "remove_tag": "Remove the tag {tag}",
     "storage": "{runs}, {bytes} in {folder}",
     "storage_limit": "The newest {limit} are kept; pinned and shared ones always.",

@@ -5,7 +5,8 @@ li.run-row[data-id][data-state]          .pinned, if it is; data-comparison, if 
     a.run-link[href="/?run=ID"]          opens the run; a link, so that keyboards and new tabs work
         img.run-thumb                    or span.run-thumb where there is no image
         span.run-title                   the title, else what was asked, else the skill
-        span.run-answer                  the beginning of the answer, without a name for the reader of titles
+        span.run-answer                  the beginning of the answer, without a name for the reader of titles;
+                                         in both `mark` around what was searched for
     div.run-meta
         span.run-state                   only if the run is not simply done
         span.tag                         the first three, then span.run-more "+2"
@@ -16,9 +17,10 @@ li.run-row[data-id][data-state]          .pinned, if it is; data-comparison, if 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from dreamscope.app.store.kinds import Summary
+from dreamscope.app.ui.hits import marked
 from dreamscope.app.ui.icons import icon
 from dreamscope.app.ui.markup import attributes, text
 
@@ -42,12 +44,12 @@ SKILLS = {
 }
 
 
-def rows_html(runs: Iterable[Summary]) -> str:
-    """One `<li>` per run."""
-    return "".join(map(row_html, runs))
+def rows_html(runs: Iterable[Summary], terms: Sequence[str] = ()) -> str:
+    """One `<li>` per run, with the `terms` of a search marked in it."""
+    return "".join(row_html(run, terms) for run in runs)
 
 
-def row_html(run: Summary) -> str:
+def row_html(run: Summary, terms: Sequence[str] = ()) -> str:
     """One run. Nothing in it is markup but what is written here."""
     said = attributes(
         class_="run-row pinned" if run.pinned else "run-row",
@@ -55,7 +57,7 @@ def row_html(run: Summary) -> str:
         data_state=run.state,
         data_comparison=run.comparison or False,
     )
-    return f"<li {said}>{_pick(run)}{_link(run)}{_meta(run)}{_pin(run)}</li>"
+    return f"<li {said}>{_pick(run)}{_link(run, terms)}{_meta(run)}{_pin(run)}</li>"
 
 
 def name_of(run: Summary) -> str:
@@ -68,7 +70,7 @@ def _pick(run: Summary) -> str:
     return f'<label class="run-pick"><input {box}></label>'
 
 
-def _link(run: Summary) -> str:
+def _link(run: Summary, terms: Sequence[str]) -> str:
     opened = attributes(class_="run-link", href=f"/?run={run.id}")
     if run.image:
         picture = attributes(
@@ -77,21 +79,21 @@ def _link(run: Summary) -> str:
         thumb = f"<img {picture}>"
     else:
         thumb = '<span class="run-thumb"></span>'
-    title = f'<span class="run-title">{text(name_of(run))}</span>'
+    title = f'<span class="run-title"><bdi>{marked(name_of(run), terms)}</bdi></span>'
     answer = " ".join(run.answer.split())
-    return f'<a {opened}>{thumb}{title}<span class="run-answer">{text(answer)}</span></a>'
+    return f'<a {opened}>{thumb}{title}<span class="run-answer"><bdi>{marked(answer, terms)}</bdi></span></a>'
 
 
 def _meta(run: Summary) -> str:
     pieces = []
     if run.state in STATES:
         pieces.append(f'<span class="run-state">{STATES[run.state]}</span>')
-    pieces += [f'<span class="tag">{text(tag)}</span>' for tag in run.tags[:SHOWN_TAGS]]
+    pieces += [f'<span class="tag"><bdi>{text(tag)}</bdi></span>' for tag in run.tags[:SHOWN_TAGS]]
     if more := len(run.tags) - SHOWN_TAGS:
         pieces += [f'<span class="run-more">+{more}</span>'] if more > 0 else []
     pieces.append(f'<span class="run-skill">{text(SKILLS.get(run.skill, run.skill))}</span>')
-    named = f"{run.model} + {run.variant}" if run.variant else run.model
-    pieces.append(f'<span class="run-model">{text(named)}</span>')
+    named = f"{run.model_name} + {run.variant}" if run.variant else run.model_name
+    pieces.append(f'<span class="run-model"><bdi>{text(named)}</bdi></span>')
     time = attributes(datetime=run.created_at)
     pieces.append(f"<time {time}>{text(run.created_at[:16].replace('T', ' '))}</time>")
     return f'<div class="run-meta">{"".join(pieces)}</div>'

@@ -14,7 +14,7 @@ _FAVICON = (
     "%3Ccircle cx='12.4' cy='8' r='2.4' fill='%23ffffff'/%3E%3C/svg%3E"
 )
 STYLES = (
-    *("style", "panel", "evidence", "viewer", "inspect", "replay", "dialogs"),
+    *("style", "panel", "evidence", "viewer", "inspect", "replay", "verdict", "dialogs"),
     *("compare", "batch", "history", "pipeline"),
 )
 HEAD = (

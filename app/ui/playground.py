@@ -8,10 +8,11 @@ not come near this template.
 from __future__ import annotations
 
 from dreamscope.app import words
-from dreamscope.app.config import CAPTION_LENGTHS, FORMATS, IMAGE_LIMIT_BYTES
+from dreamscope.app.config import IMAGE_LIMIT_BYTES
 from dreamscope.app.ui import said
 from dreamscope.app.ui.column import answer_html, plate_html
 from dreamscope.app.ui.examples import Example
+from dreamscope.app.ui.form_parts import choices_html, formats_html, lengths_html, tabs_html
 from dreamscope.app.ui.markup import attributes, text
 from dreamscope.app.ui.settings_form import settings_html
 from dreamscope.app.ui.template import fill
@@ -19,29 +20,13 @@ from dreamscope.visualizers.controls import controls
 
 _SHOWN_WHEN_EMPTY = 3
 _REFS_LAYER = '<div class="refs" role="group" aria-label="References" aria-describedby="ds-refs-hint"></div>'
-_SKILLS = (
-    ("query", "Query"),
-    ("caption", "Caption"),
-    ("point", "Point"),
-    ("detect", "Detect"),
-    ("segment", "Segment"),
-    ("gaze", "Gaze"),
-)
 _PROMPTS = (
     ("query", "question", "Question", "How many dogs are there?"),
-    ("point", "object", "What to point at", "dog"),
-    ("detect", "object", "What to find", "dog"),
-    ("segment", "object", "What to outline", "dog"),
+    ("point", "object", "What to point at", "dog, tree, house"),
+    ("detect", "object", "What to find", "dog, tree, house"),
+    ("segment", "object", "What to outline", "dog, tree, house"),
 )
-_FORMATS = {
-    "text": "Text",
-    "json": "JSON",
-    "schema": "JSON schema",
-    "xml": "XML",
-    "markdown": "Markdown",
-    "csv": "CSV",
-}
-_GAZE_SOURCES = (("eye", "Fast, from an eye"), ("face", "Accurate, from a face"))
+_GAZE_SOURCES = {"eye": "Fast, from an eye", "face": "Accurate, from a face"}
 _REFERENCES = {
     "point": "Point {n}, at x {x}, y {y}",
     "box": "Box {n}, from x {x}, y {y} to x {x2}, y {y2}",
@@ -94,7 +79,7 @@ def playground_html(examples: tuple[Example, ...]) -> str:
         "tags_help": text(said.TAGS_HELP),
         "truth_help": text(said.TRUTH_HELP),
         "plate": plate_html(_REFS_LAYER),
-        "answer": answer_html(fill("answer_tools.html", {}), fill("deeds.html", {"downloads": _downloads()})),
+        "answer": answer_html(fill("answer_tools.html", {}), _deeds()),
         "replay": controls(),
         "inspect_tabs": "".join(_inspect_tab(*row) for row in _INSPECT),
         "invite": text(words.EMPTY),
@@ -102,27 +87,28 @@ def playground_html(examples: tuple[Example, ...]) -> str:
         "hint": text(words.STREAM_HINT),
         "cards": "".join(_card(example) for example in examples[:_SHOWN_WHEN_EMPTY]),
         "thumbs": "".join(_thumb(example) for example in examples),
-        "tabs": "".join(_tab(*row) for row in _SKILLS),
+        "tabs": tabs_html("ds"),
         "prompts": "".join(_prompt(*row) for row in _PROMPTS),
-        "lengths": "".join(
-            _choice("length", name, name.capitalize(), name == "normal") for name in CAPTION_LENGTHS
-        ),
-        "formats": "".join(f'<option value="{name}">{text(_FORMATS[name])}</option>' for name in FORMATS),
-        "sources": "".join(_choice("source", name, label, name == "eye") for name, label in _GAZE_SOURCES),
+        "lengths": lengths_html(),
+        "formats": formats_html(),
+        "sources": choices_html("source", _GAZE_SOURCES, "eye"),
         "settings": settings_html(),
     }
     return fill("playground.html", parts)
 
 
-def _downloads() -> str:
-    return "".join(
-        f'<div role="group" aria-label="{text(what)}"><span>{text(what)}</span>'
-        + "".join(
-            f'<a data-download="{name}" data-closes download>{text(label)}</a>' for name, label in forms
-        )
-        + "</div>"
-        for what, forms in _DOWNLOADS
+def _deeds() -> str:
+    downloads = "".join(_downloads(*row) for row in _DOWNLOADS)
+    return fill("deeds.html", {"downloads": downloads, "uncertainty": text(said.UNCERTAINTY)})
+
+
+def _downloads(what: str, forms: tuple[tuple[str, str], ...]) -> str:
+    links = "".join(
+        f'<a role="link" data-download="{name}" data-closes download>{text(label)}</a>'
+        for name, label in forms
     )
+    why = '<small class="download-why"></small>'
+    return f'<div role="group" aria-label="{text(what)}"><span>{text(what)}</span>{links}{why}</div>'
 
 
 def _inspect_tab(name: str, label: str) -> str:
@@ -147,7 +133,7 @@ def _thumb(example: Example) -> str:
 
 
 def _invitation(example: Example) -> str:
-    label = dict(_SKILLS)[example.skill]
+    label = example.skill.capitalize()
     if example.skill == "query":
         return example.question
     if example.skill == "gaze":
@@ -170,20 +156,6 @@ def _example(example: Example, kind: str, caption: str, **extra: str) -> str:
     return f"<button {data}><img {picture}>{caption}</button>"
 
 
-def _tab(skill: str, label: str) -> str:
-    chosen = skill == "query"
-    data = attributes(
-        type="button",
-        role="tab",
-        id=f"ds-tab-{skill}",
-        data_tab=skill,
-        aria_controls="ds-form",
-        aria_selected=str(chosen).lower(),
-        tabindex="0" if chosen else "-1",
-    )
-    return f"<button {data}>{text(label)}</button>"
-
-
 def _prompt(skill: str, field: str, label: str, placeholder: str) -> str:
     control = attributes(
         id=f"ds-prompt-{skill}",
@@ -198,8 +170,3 @@ def _prompt(skill: str, field: str, label: str, placeholder: str) -> str:
     )
     heading = f'<label class="vh" for="ds-prompt-{skill}">{text(label)}</label>'
     return f'<div class="prompt" data-only="{skill}">{heading}<textarea {control}></textarea></div>'
-
-
-def _choice(group: str, value: str, label: str, chosen: bool) -> str:
-    control = attributes(type="radio", name=group, value=value, checked=chosen)
-    return f"<label><input {control}><span>{text(label)}</span></label>"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-ASSURANCE = "Images and answers stay on the machine that runs Dreamscope."
+ASSURANCE = "Images and answers stay on the machine that runs Dreamscope, unless you choose a remote model."
 LINK_HELP = (
     "Your browser fetches it, this server does not. It has to be an image, and its site has to allow other "
     "pages to read it; many do not. Then save the image and open the file."
@@ -13,17 +13,18 @@ TRUTH_HELP = (
     "Then every place of this run is a hit or hits nothing, and what it missed is shown."
 )
 SHARING = (
-    "A link shows this run to everybody who has it and can reach this server: the image, the question, the "
-    "answer, and how it came. It cannot be guessed, and you can take it back."
+    "A link shows this to everybody who has it and can reach this server: the image, what was asked and "
+    "answered, and how it came. It cannot be guessed, and you can take it back."
 )
 PRIVACY = (
     "Images, questions and answers are kept in a history on the machine that runs Dreamscope, so that you "
     "find them again. Nothing is sent anywhere else: no telemetry, no fonts or scripts from other servers. "
-    "The only downloads are models that you choose.",
+    "The only downloads are models that you choose. A remote model, if you choose one, gets the "
+    "image and the question.",
     "Images are stored without what cameras write into them, such as the place and the time.",
     "This browser remembers how you like the page: colours, sizes, model, light or dark, and your presets.",
-    "A link that you share shows one run, until you revoke it or it expires. Images that you open by their "
-    "address are fetched by your browser, and that site sees the request.",
+    "A link that you share shows one run or comparison, until you revoke it or it expires. Images that you "
+    "open by their address are fetched by your browser, and that site sees the request.",
 )
 PRIVACY_SURE = (
     "All runs, images, comparisons, notes and shared links are deleted for good, and what this browser "
@@ -55,7 +56,24 @@ LABELS_OF_MARKS = {
     "shown": "Show marks of {label}",
     "reset": "Back to the own colour of {label}",
 }
+DOWNLOAD_SAID = {
+    "title": "Download {name}?",
+    "size": "It is not on this machine yet. About {size} are fetched from Hugging Face, once.",
+    "unknown": "It is not on this machine yet and is fetched from Hugging Face, once.",
+}
+UNCERTAINTY = (
+    "Soft ellipses and whiskers show where the model wavers: of a hundred bets, 68 fall within the inner "
+    "one, and 95 within the outer."
+)
 PLAYGROUND = {
+    "asked": {
+        "short": "A short caption",
+        "normal": "A caption",
+        "long": "A long caption",
+        "gaze": "Where the gaze goes",
+    },
+    "seed": "Seed of this run: {seed}",
+    "skills": {"needs": "{skill} needs {name}.", "switch": "Switch to {name}"},
     "objects": {
         "on": "Look for {name}",
         "remove": "Remove {name}",

@@ -24,6 +24,7 @@ _SHORTCUTS = (
             ("Esc", "Let go of a mark, or stop the run"),
             ("e", "Edit the question of this run"),
             ("r", "Replay"),
+            (", .", "One event back, one on"),
             ("c", "Compare"),
             ("s", "Share"),
         ),
@@ -93,6 +94,7 @@ def shell_html(examples: tuple[Example, ...]) -> str:
         "labels": said.LABELS_OF_MARKS,
         "privacy": said.PRIVACY_SAID,
         "share": said.SHARE_SAID,
+        "download": said.DOWNLOAD_SAID,
     }
     return fill(
         "shell.html",

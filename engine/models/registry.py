@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from dreamscope.engine import wire
 from dreamscope.engine.errors import ModelNotFound, NotImplementedYet
+from dreamscope.engine.prices import published_price
 
 SKILLS = ("query", "caption", "point", "detect", "gaze", "chat")
 SKILLS3 = ("query", "caption", "point", "detect", "segment", "gaze", "chat")
@@ -28,10 +29,14 @@ class HubFile:
 
 @dataclass(frozen=True, slots=True)
 class HubSource:
-    """Where the published weights and the tokenizer come from. The config is the code's default."""
+    """Where the published weights and the tokenizer come from. The config is the code's default.
+
+    `size`: about how many bytes that is, from the number of parameters and the format they are published in.
+    """
 
     weights: HubFile
     tokenizer: HubFile
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,7 @@ class ModelSpec:
             context_length=self.context_length,
             aliases=self.aliases,
             owned_by=self.owned_by,
+            price=published_price(self.id),
         )
 
 
@@ -105,6 +111,7 @@ _SPECS = (
             HubFile("vikhyatk/moondream2", "model.safetensors", "2025-06-21"),
             # The weights' repository still carries an older tokenizer that does not fit them.
             HubFile("moondream/starmie-v1", "tokenizer.json", "main"),
+            size=3_900_000_000,
         ),
     ),
     ModelSpec(
@@ -118,6 +125,7 @@ _SPECS = (
         hub=HubSource(
             HubFile("moondream/moondream3-preview", "model.safetensors.index.json", "main"),
             HubFile("moondream/starmie-v1", "tokenizer.json", "main"),
+            size=18_600_000_000,
         ),
     ),
     ModelSpec(
@@ -131,6 +139,7 @@ _SPECS = (
         hub=HubSource(
             HubFile("moondream/moondream3.1-9B-A2B", "model.safetensors", "main"),
             HubFile("moondream/starmie-v1", "tokenizer.json", "main"),
+            size=10_500_000_000,
         ),
     ),
 )

@@ -17,7 +17,7 @@ def split_adapter(message: wire.RequestCreate) -> tuple[wire.RequestCreate, Adap
     `NAME` or `NAME/STEP`. Raises `AdapterNotFound` for what is no id, and `InvalidParameter` for a wrong type
     or two different adapters.
     """
-    base, named = _split_model(message.model)
+    base, named = split_name(message.model)
     settings = dict(message.settings or {})
     given = [("model", named), ("variant", message.variant)]
     given += [(key, settings.pop(key, None)) for key in IN_SETTINGS]
@@ -35,7 +35,7 @@ def split_adapter(message: wire.RequestCreate) -> tuple[wire.RequestCreate, Adap
     return plain, chosen
 
 
-def _split_model(model: str | None) -> tuple[str | None, str | None]:
+def split_name(model: str | None) -> tuple[str | None, str | None]:
     """At the last `/`, if an `@` follows it: other slashes belong to the names of models."""
     base, slash, last = (model or "").rpartition("/")
     return (base, last) if slash and "@" in last else (model, None)

@@ -1,31 +1,29 @@
-"""The engine server as one ASGI application: routes, and what starts and stops with them."""
+"""The engine server as one ASGI application: layers, routes, and what starts and stops with them.
+
+Addressing -> Drain -> Gate -> routes        every route is a thin adapter over the hub
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from dreamscope.engine import errors, wire
+from dreamscope.engine import errors
+from dreamscope.engine.server.bodies import Bodies, Drain
 from dreamscope.engine.server.clock import Clock, LoopClock
-from dreamscope.engine.server.engine_metrics import engine_metrics
-from dreamscope.engine.server.http import Addressing, AsciiJson, error_response, http_error, internal_error
+from dreamscope.engine.server.gate import Gate
+from dreamscope.engine.server.http import Addressing, domain_error, http_error, internal_error
 from dreamscope.engine.server.hub import Hub
 from dreamscope.engine.server.options import ServerOptions
-from dreamscope.engine.server.prometheus import MEDIA_TYPE, render
-from dreamscope.engine.server.routes import traces
+from dreamscope.engine.server.routes import chat, models, native, openapi, status, traces
 from dreamscope.engine.server.shelf import Shelf
 from dreamscope.engine.server.ws import WebSocketDoor
-
-NAME = "dreamscope"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,30 +44,7 @@ def build_app(shelf: Shelf, options: ServerOptions, clock: Clock | None = None) 
     """The application around the models of `shelf`."""
     hub = Hub(shelf, options, clock or LoopClock())
     door = WebSocketDoor(hub)
-
-    async def health(request: Request) -> Response:
-        if shelf.status != "ok":
-            return AsciiJson({"status": shelf.status, "model": shelf.default.id}, 503, {"Retry-After": "1"})
-        return AsciiJson(
-            {
-                "status": "ok",
-                "server": NAME,
-                "version": version("dreamscope"),
-                "model": shelf.default.id,
-                "device": shelf.device,
-                "loaded": [info.id for info in shelf.infos() if info.loaded],
-            }
-        )
-
-    async def index(request: Request) -> Response:
-        return AsciiJson({"server": NAME, "version": version("dreamscope"), "websocket": "/v1/ws"})
-
-    async def metrics(request: Request) -> Response:
-        return Response(render(engine_metrics(shelf.servings())), media_type=MEDIA_TYPE)
-
-    async def needs_upgrade(request: Request) -> Response:
-        error = errors.InvalidRequest(f"Open {request.url.path} as a websocket with {wire.SUBPROTOCOL}.")
-        return error_response(error, request.scope["request_id"])
+    bodies = Bodies(options)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -79,16 +54,21 @@ def build_app(shelf: Shelf, options: ServerOptions, clock: Clock | None = None) 
 
     app = Starlette(
         routes=[
-            Route("/", index),
-            Route("/v1", index),
-            Route("/health", health),
-            Route("/metrics", metrics),
-            *traces.routes(hub),
-            Route("/v1/ws", needs_upgrade),
             WebSocketRoute("/v1/ws", door.__call__),
+            *native.routes(hub, bodies),
+            *chat.routes(hub, bodies),
+            *models.routes(hub, bodies),
+            *status.routes(hub),
+            *traces.routes(hub),
+            *openapi.routes(),
         ],
-        exception_handlers={HTTPException: http_error, Exception: internal_error},
+        exception_handlers={
+            HTTPException: http_error,
+            errors.DreamscopeError: domain_error,
+            Exception: internal_error,
+        },
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
-    return EngineApp(Addressing(app), door)
+    layers = Addressing(Drain(Gate(app, options)), hub.knows, hub.tally.answered)
+    return EngineApp(layers, door)

@@ -15,6 +15,7 @@ import json
 import logging
 from collections.abc import Callable, Coroutine
 from functools import partial
+from importlib.metadata import version
 from typing import Any, Protocol
 
 from dreamscope.engine import errors, wire
@@ -22,12 +23,12 @@ from dreamscope.engine.server import intake
 from dreamscope.engine.server.auth import owner_of
 from dreamscope.engine.server.hub import REQUEST_ID, GetImages, Hub
 from dreamscope.engine.server.outbox import Frame, Outbox
+from dreamscope.engine.server.subscription import StatsFeed
 from dreamscope.engine.server.traces import TraceFeed
 from dreamscope.engine.server.uploads import MAX_NAME, Upload, UploadStore
 from dreamscope.engine.skills.parse_chat import ImageRef
 from dreamscope.engine.skills.presets import catalogue
 
-SERVER = "dreamscope/0.1"
 DONE, STOPPING, TOO_BIG, BROKEN = 1000, 1001, 1009, 1011
 BAD_FRAME, BAD_KEY, NO_HELLO, SLOW = 4400, 4401, 4408, 4413
 MAX_REASON = 123  # bytes that a close frame has for it
@@ -59,6 +60,7 @@ class Connection:
         self._owner: str | None = None
         self._outbox = Outbox(hub.options.outbox_bytes)
         self._uploads = UploadStore(hub.options.upload_bytes)
+        self._stats = StatsFeed(hub.clock, hub.stats, self._say)
         self._undecoded = asyncio.Semaphore(hub.options.max_undecoded)
         self._trace = TraceFeed(hub.clock, hub.traces, self._made, self._tell_steps)
         self._wake = asyncio.Event()
@@ -78,6 +80,7 @@ class Connection:
         finally:
             no_hello.cancel()
             self._trace.stop()
+            self._stats.stop()
             self._hub.greeted.discard(self)
             self._hub.registry.detach(self)
             self._uploads.clear()
@@ -201,8 +204,10 @@ class Connection:
             return
         models = self._hub.shelf.infos()
         limits, presets = self._hub.options.limits(), catalogue().presets
-        self._say(wire.Ready(wire.PROTOCOL, self._id, SERVER, models, limits, presets))
+        server = f"dreamscope/{version('dreamscope')}"
+        self._say(wire.Ready(wire.PROTOCOL, self._id, server, models, limits, presets))
         self._hub.greeted.add(self)
+        self._hub.shelf.look()
 
     async def _dispatch(self, message: wire.Message, owner: str) -> None:
         match message:
@@ -222,6 +227,8 @@ class Connection:
                 self._trace.subscribe(message)
             case wire.DepthSet():
                 self._hub.traces.set_depth(message)
+            case wire.StatsSubscribe():
+                self._stats.subscribe(message.interval_ms)
             case wire.Hello():
                 raise errors.InvalidParameter("This connection has said hello already.", "type")
             case _:
@@ -290,11 +297,14 @@ class Connection:
         self._tell(error, next((ref for ref in named if ref is not None), None))
 
     def _refuse_frame(self, text: str, error: errors.DreamscopeError) -> None:
-        """A frame that does not fit the schema; whose it is stands in the raw object, if anywhere."""
-        if self._owner is None:
+        """A frame that does not fit the schema; whose it is stands in the raw object, if anywhere.
+
+        One that is no message at all ends the connection: nobody can tell what was meant.
+        """
+        if self._owner is None or isinstance(error, errors.InvalidJson):
             self._turn_away(BAD_FRAME, error)
             return
-        raw = {} if isinstance(error, errors.InvalidJson) else json.loads(text)
+        raw = json.loads(text)
         ref = raw.get("request_id", raw.get("image_id"))
         ref = ref if isinstance(ref, str) else None
         if raw.get("type") == wire.RequestCreate.wire_type and ref is not None:

@@ -32,6 +32,8 @@ from dreamscope.engine.server.outbox import Frame
 from dreamscope.engine.server.registry import Listener, Record, Registry
 from dreamscope.engine.server.serving import Lease
 from dreamscope.engine.server.shelf import Shelf, abandon
+from dreamscope.engine.server.stats import StatsDesk
+from dreamscope.engine.server.tally import Tally
 from dreamscope.engine.server.traces import TraceDesk
 from dreamscope.engine.server.uploads import Upload, decode_upload
 from dreamscope.engine.skills.base import SkillRequest
@@ -50,6 +52,8 @@ class Hub:
         self.shelf = shelf
         self.options = options
         self.clock = clock
+        self.desk = StatsDesk(shelf, options, clock)
+        self.tally = Tally()
         self.registry = Registry(clock, lambda request_id: self._stop(request_id, "disconnect"))
         self.traces = TraceDesk(shelf)
         self.stopping = False
@@ -89,16 +93,31 @@ class Hub:
 
         return mine
 
+    def knows(self, request_id: str) -> bool:
+        """Whether this id belongs to a request whose events can still be asked for."""
+        return self.registry.lookup(request_id) is not None
+
+    def stats(self) -> wire.Stats:
+        """The present state of the server."""
+        return self.desk.take(self.stopping)
+
     async def decode(self, image_url: str) -> Upload:
         """Decode an image off the loop. Raises as `decode_upload`."""
         assert self._pool is not None
         return await asyncio.get_running_loop().run_in_executor(self._pool, decode_upload, image_url)
 
     def create(
-        self, message: wire.RequestCreate, owner: str, listener: Listener, get_images: GetImages
+        self,
+        message: wire.RequestCreate,
+        owner: str,
+        listener: Listener,
+        get_images: GetImages,
+        patience: float | None = None,
     ) -> asyncio.Task[None] | None:
         """Take on a request and return the task that prepares it, or attach to it when it exists already.
 
+        With `patience` the request fails with `ModelLoading` if its model is not loaded in so many seconds;
+        without, it is accepted first and waits as long as its deadline allows.
         Raises `RequestExists`, `TooManyRequests`, or `InvalidParameter` for what cannot be logged;
         everything else is told by `request.failed`.
         """
@@ -120,7 +139,7 @@ class Hub:
         keep = message.on_disconnect == "continue"
         record = self.registry.open(message.request_id, owner, body_hash, keep)
         self.registry.attach(record, listener, -1)
-        task = asyncio.create_task(self._prepare(record, message, get_images))
+        task = asyncio.create_task(self._prepare(record, message, get_images, patience))
         self._preparing[record.request_id] = task
         return task
 
@@ -133,18 +152,36 @@ class Hub:
         """Replay and go on live. Raises `RequestUnknown`."""
         self.registry.attach(self.registry.find(message.request_id, owner), listener, message.after)
 
-    async def _prepare(self, record: Record, message: wire.RequestCreate, get_images: GetImages) -> None:
+    def leave(self, request_id: str, listener: Listener) -> None:
+        """This listener will not come back: without another one the request stops, and its id is free."""
+        record = self.registry.lookup(request_id)
+        if record is None:
+            return
+        record.listeners.discard(listener)
+        if record.listeners:
+            return
+        if not record.finished:
+            self._stop(request_id, "disconnect")
+        self.registry.forget(request_id)
+
+    async def _prepare(
+        self, record: Record, message: wire.RequestCreate, get_images: GetImages, patience: float | None
+    ) -> None:
         """Check the request completely, then hand it to the engine. The boundary where whatever goes wrong
         becomes the request's only event.
         """
         try:
             if self.stopping:
                 raise errors.ShuttingDown("The server is stopping.")
+            await self.shelf.settle(message.model)
             model = self.shelf.find(intake.base_model(message))
             parsed = await self._parse(message, model)
             uploads = await get_images()
             deadline = self.clock.now() + self.options.deadline
-            lease = self.shelf.take(model.id) or await self._wait(record, message, model)
+            lease = self.shelf.take(model.id)
+            if lease is None and patience is not None:
+                lease = await self._wait_briefly(model, patience)
+            lease = lease or await self._wait(record, message, model)
             request = intake.engine_request(message, parsed, model, uploads, deadline, record.accepted_at)
             self._leases[record.request_id] = lease
             assert self._bridge is not None
@@ -164,6 +201,13 @@ class Hub:
         assert self._pool is not None
         return await asyncio.get_running_loop().run_in_executor(self._pool, intake.parse, message, model)
 
+    async def _wait_briefly(self, model: wire.ModelInfo, seconds: float) -> Lease:
+        """Wait for the model before anything is accepted. Raises why loading failed, or `ModelLoading`."""
+        self.shelf.load(model.id)  # goes on if nobody waits any longer
+        waiter = self.shelf.wait(model.id)
+        loading = errors.ModelLoading(f"{model.id} is being loaded; try again soon.")
+        return await self._patiently(waiter, seconds, loading)
+
     async def _wait(self, record: Record, message: wire.RequestCreate, model: wire.ModelInfo) -> Lease:
         """Accept the request, and wait until its model is loaded.
 
@@ -182,7 +226,14 @@ class Hub:
             position=position,
         )
         self._publish(record.request_id, [accepted])
-        timer = self.clock.call_later(self.options.deadline, partial(_expire, waiter))
+        expired = errors.RequestTimeout("The request ran into its deadline.")
+        return await self._patiently(waiter, self.options.deadline, expired)
+
+    async def _patiently(
+        self, waiter: asyncio.Future[Lease], seconds: float, error: errors.DreamscopeError
+    ) -> Lease:
+        """What `waiter` brings within so many seconds, afterwards `error`."""
+        timer = self.clock.call_later(seconds, partial(_expire, waiter, error))
         try:
             return await waiter
         except asyncio.CancelledError:
@@ -222,6 +273,8 @@ class Hub:
             listener.push(frame)
 
     def _publish(self, request_id: str, events: list[wire.Message]) -> None:
+        for event in events:
+            self.tally.feed(event)
         self.registry.publish(request_id, events)
         if any(isinstance(event, wire.TERMINAL) for event in events) and request_id in self._leases:
             self._leases.pop(request_id).release()
@@ -229,9 +282,9 @@ class Hub:
             self._all_quiet.set()
 
 
-def _expire(waiter: asyncio.Future[Lease]) -> None:
+def _expire(waiter: asyncio.Future[Lease], error: errors.DreamscopeError) -> None:
     if not waiter.done():
-        waiter.set_exception(errors.RequestTimeout("The request ran into its deadline."))
+        waiter.set_exception(error)
 
 
 def check_request_id(request_id: str) -> None:

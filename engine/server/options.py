@@ -24,6 +24,14 @@ class ServerOptions:
     max_message_bytes: int = 24 * MIB
     max_in_flight: int = 16
     max_undecoded: int = 8
+    max_http_requests: int = 128
+    max_body_bytes: int = 32 * MIB
+    http_body_bytes: int = 512 * MIB
+    """Of all HTTP requests that are being served together."""
+    load_patience: float = 10.0
+    """How long an HTTP request waits for a model that is being loaded; a websocket waits to its deadline."""
+    keep_alive: float = 10.0
+    """Silence in a stream of events after which a comment is sent."""
     outbox_bytes: int = LIMIT_BYTES
     hello_seconds: float = 5.0
     stall_seconds: float = 30.0

@@ -5,7 +5,8 @@ The engine never waits for a socket, so something must give when a reader is slo
 1. Events of one request leave in the order they came; requests may overtake each other.
 2. A delta is merged into the last unsent event of its request if that is a delta of the same type and the
    merged frame stays small. The merged event carries the last `seq`, the first as `first_seq`, the sum of
-   `n` and the token probabilities of all, one after the other. Nothing else is merged and nothing is dropped.
+   `n` and the token probabilities of all, one after the other. Nothing else is merged, and nothing is dropped
+   but an older `stats` that has not left when a newer one comes.
 3. The first delta after a change of phase may leave at once. The ones behind it are held for up to 16 ms
    from the frame before, so that a fast model costs 60 frames a second instead of one per token.
    Whatever follows a held delta of the same request releases it.
@@ -19,6 +20,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from dreamscope.engine import wire
@@ -121,6 +123,8 @@ class Outbox:
     def push(self, frame: Frame, now: float) -> None:
         """Queue a frame."""
         message = frame.message
+        if isinstance(message, wire.Stats):
+            self._keep(lambda entry: not isinstance(entry.frame.message, wire.Stats))
         if not isinstance(message, wire.RequestEvent):
             self._append(frame, now)
             return
@@ -155,9 +159,7 @@ class Outbox:
 
     def forget(self, request_id: str) -> None:
         """Drop what waits for this request, because its events are about to be replayed."""
-        kept = [entry for entry in self._queue if _request_of(entry) != request_id]
-        self._queue = deque(kept)
-        self._bytes = sum(entry.size for entry in kept)
+        self._keep(lambda entry: _request_of(entry) != request_id)
         self._tails.pop(request_id, None)
 
     def clear(self) -> None:
@@ -165,6 +167,10 @@ class Outbox:
         self._queue.clear()
         self._tails.clear()
         self._bytes = 0
+
+    def _keep(self, wanted: Callable[[_Entry], bool]) -> None:
+        self._queue = deque(entry for entry in self._queue if wanted(entry))
+        self._bytes = sum(entry.size for entry in self._queue)
 
     def _append(self, frame: Frame, due: float) -> _Entry:
         entry = _Entry(frame, due)

@@ -29,6 +29,8 @@ from dreamscope.engine.server.shelf import Shelf
 from dreamscope.engine.settings import SettingError, Values
 
 GRACEFUL_SECONDS = 5
+BESIDE_THE_QUEUE = 64
+"""HTTP requests that may be read, decoded or answered while as many wait as may."""
 HARD_MESSAGE_BYTES = 32 * MIB
 """Above this the transport itself hangs up. It is more than the protocol allows, so that a message slightly
 too big gets a proper close frame with the reason."""
@@ -106,6 +108,7 @@ def server_options(values: Values) -> ServerOptions:
         deadline=values["deadline"],
         upload_bytes=values["upload_mb"] * MIB,
         max_connections=values["max_connections"],
+        max_http_requests=values["max_queue"] + BESIDE_THE_QUEUE,
     )
 
 

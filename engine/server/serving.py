@@ -42,12 +42,14 @@ class Known:
     """A model that can be loaded, or of which only the name is known: then `info.state` is unavailable.
 
     `load(report)` blocks and runs in a thread; it raises `DreamscopeError`. `light`: a packaged miniature,
-    which may lie beside any other model.
+    which may lie beside any other model. `elsewhere`: it takes nothing of this machine, so that it is loaded
+    while others are.
     """
 
     info: wire.ModelInfo
     load: Callable[[Report], Serving]
     light: bool = False
+    elsewhere: bool = False
 
 
 class Lease:

@@ -4,7 +4,8 @@
 
 Rules: one model is loaded at a time, in the order they were asked for; light models lie beside any other;
 of the others only one is in memory, and it goes once its requests are over, while newer requests for it wait
-for its return. A model that failed to load is tried again when it is asked for again.
+for its return. A model that failed to load is tried again when it is asked for again. Models elsewhere do not
+queue, and those of an endpoint that was not asked yet come when it answers.
 
 Every loaded model has an engine and thus a thread of its own. Only the event loop touches the shelf.
 """
@@ -23,6 +24,7 @@ from typing import TypeVar
 from dreamscope.engine import errors, wire
 from dreamscope.engine.server.serving import Known, Lease, Serving
 from dreamscope.engine.server.thread import in_thread
+from dreamscope.engine.server.unasked import Find, Unasked
 from dreamscope.engine.weights.progress import Progress, thinned
 
 T = TypeVar("T")
@@ -42,6 +44,7 @@ class _Entry:
     leases: int = 0
     waiters: list[asyncio.Future[Lease]] = field(default_factory=list)
     idle: asyncio.Event = field(default_factory=asyncio.Event)
+    visit: asyncio.Task[None] | None = None  # loads what is elsewhere
 
     @property
     def wanted(self) -> bool:
@@ -52,17 +55,27 @@ class _Entry:
 
 
 class Shelf:
-    """The first of `known` is the default. `adapters()` lists those that fit, by model; it may block."""
+    """The first of `known` is the default. `adapters()` lists those that fit, by model; it may block.
 
-    def __init__(self, known: Sequence[Known], adapters: ListAdapters | None = None) -> None:
+    `endpoints` are those whose models are not known, by name.
+    """
+
+    def __init__(
+        self,
+        known: Sequence[Known],
+        adapters: ListAdapters | None = None,
+        endpoints: Mapping[str, Find] | None = None,
+    ) -> None:
         self._entries = {
             each.info.id: _Entry(each, replace(each.info, loaded=False, default=not i), each.info.state)
             for i, each in enumerate(known)
         }
         self._default = self._entries[known[0].info.id]
         self._list_adapters = adapters
+        self._unasked = Unasked(endpoints or {}, self._extend, self._tell_all)
         self._queue: deque[_Entry] = deque()
         self._worker: asyncio.Task[None] | None = None
+        self._turn = asyncio.Lock()  # who changes what is in memory
         self._tell: Callable[[wire.Message], None] = lambda message: None
         self._device: str | None = None
 
@@ -87,7 +100,19 @@ class Shelf:
 
     def infos(self) -> tuple[wire.ModelInfo, ...]:
         """The model list, the default first."""
-        return tuple(entry.info for entry in self._entries.values())
+        others = (entry.info for entry in self._entries.values() if entry is not self._default)
+        return (self._default.info, *others, *self._unasked.infos())
+
+    def look(self) -> None:
+        """Somebody wants the list: ask the endpoints whose models are not known; `tell` gets the rest."""
+        self._unasked.look()
+
+    async def settle(self, name: object) -> None:
+        """Wait for the models of the endpoint that this name of a model begins with, if it does.
+
+        Raises why there are none.
+        """
+        await self._unasked.settle(name)
 
     def find(self, name: str | None) -> wire.ModelInfo:
         """The model with this id or alias, in any case; the default for `None`. Raises `ModelNotFound`."""
@@ -127,17 +152,46 @@ class Shelf:
         return waiter
 
     def load(self, name: str) -> None:
-        """Load a model although nobody waits for it. Raises `ModelNotFound` or `NotImplementedYet`."""
+        """Load a model although nobody waits for it, or ask an endpoint for its models.
+
+        Raises `ModelNotFound` or `NotImplementedYet`.
+        """
+        if self._unasked.ask(name):
+            return
         entry = self._named(name)
         if entry.serving is None or entry.retiring:
             self._enqueue(entry)
             entry.asked = True
 
+    async def unload(self, name: str) -> str:
+        """Free a model once its requests are over, and return its id; harmless when it is not loaded.
+
+        The next request for it loads it again. Raises `ModelNotFound`.
+        """
+        entry = self._named(name)
+        async with self._turn:
+            if entry.serving is not None:
+                await self._quiet(entry, entry)
+                await self._unload(entry)
+        return entry.info.id
+
+    def make_default(self, name: str) -> None:
+        """From now on this loaded model answers requests that name none. Raises `ModelNotFound`."""
+        entry = self._named(name)
+        assert entry.serving is not None
+        before, self._default, self._device = self._default, entry, entry.serving.device
+        before.info = replace(before.info, default=False)
+        self._change(entry, default=True)
+
     async def stop(self) -> None:
         """Begin no further load; one that runs is left to itself."""
-        if self._worker is not None:
-            self._worker.cancel()
-            await asyncio.wait({self._worker})
+        self._unasked.stop()
+        visits = {entry.visit for entry in self._entries.values() if entry.visit is not None}
+        running = visits if self._worker is None else {self._worker, *visits}
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running)
 
     def close(self) -> None:
         """Stop every engine; the event loop may be gone."""
@@ -152,23 +206,32 @@ class Shelf:
             name, reason = entry.info.name or entry.info.id, entry.info.reason
             able = ", ".join(info.id for info in self.infos() if info.state != "unavailable")
             raise errors.NotImplementedYet(f"{name} cannot be run: {reason}. Available are {able}.", "model")
-        if entry in self._queue:
+        if entry in self._queue or entry.visit is not None:
             return
         entry.asked, entry.failure = False, None
-        self._queue.append(entry)
         self._change(entry, state="loading", reason=None)
+        if entry.known.elsewhere:
+            entry.visit = asyncio.create_task(self._visit(entry), name=f"visit {entry.info.id}")
+            return
+        self._queue.append(entry)
         if self._worker is None:
             self._worker = asyncio.create_task(self._work(), name="shelf")
 
     async def _work(self) -> None:
         while self._queue:
             entry = self._queue[0]
-            await self._bring(entry)
+            async with self._turn:
+                await self._bring(entry)
             self._queue.popleft()
             entry.waiters.clear()
             if entry.serving is not None:
                 await self._refresh_adapters()
         self._worker = None
+
+    async def _visit(self, entry: _Entry) -> None:
+        await self._bring(entry)
+        entry.waiters.clear()
+        entry.visit = None
 
     async def _bring(self, entry: _Entry) -> None:
         """Load one model and answer everybody who waits for it."""
@@ -211,15 +274,21 @@ class Shelf:
         for other in self._entries.values():
             if other is entry or other.serving is None or other.known.light:
                 continue
-            other.retiring = True
-            if other.leases:
-                detail = f"Waiting for the requests of {other.info.id} to end"
-                self._progress(entry, Progress("memory", detail))
-                other.idle.clear()
-                await other.idle.wait()
-            other.retiring = False
+            await self._quiet(other, entry)
             if entry.wanted:
                 await self._unload(other)
+
+    async def _quiet(self, entry: _Entry, waiting: _Entry) -> None:
+        """Give no new leases until all are back; `waiting` is the model whose progress tells of it."""
+        entry.retiring = True
+        try:
+            if entry.leases:
+                detail = f"Waiting for the requests of {entry.info.id} to end"
+                self._progress(waiting, Progress("memory", detail))
+                entry.idle.clear()
+                await entry.idle.wait()
+        finally:
+            entry.retiring = False
 
     async def _unload(self, entry: _Entry) -> None:
         assert entry.serving is not None
@@ -241,7 +310,7 @@ class Shelf:
             changed = changed or fitting != entry.info.adapters
             entry.info = replace(entry.info, adapters=fitting)
         if changed:
-            self._tell(wire.Models(self.infos()))
+            self._tell_all()
 
     # ------------------------------------------------------------------------------------------- helpers
 
@@ -267,6 +336,14 @@ class Shelf:
 
     def _change(self, entry: _Entry, **facts: object) -> None:
         entry.info = replace(entry.info, **facts)  # type: ignore[arg-type]
+        self._tell_all()
+
+    def _extend(self, known: Sequence[Known]) -> None:
+        for each in known:
+            self._entries.setdefault(each.info.id, _Entry(each, each.info, each.info.state))
+        self._tell_all()
+
+    def _tell_all(self) -> None:
         self._tell(wire.Models(self.infos()))
 
     def _progress(self, entry: _Entry, progress: Progress) -> None:

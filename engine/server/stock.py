@@ -8,6 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from dreamscope.engine.models.registry import ModelSpec, require_available
+from dreamscope.engine.remote.endpoints import configured_endpoints
+from dreamscope.engine.server.endpoints import remote_models
 from dreamscope.engine.server.serving import Known, Serving
 from dreamscope.engine.server.shelf import Shelf
 from dreamscope.engine.settings import Values
@@ -21,13 +23,17 @@ if TYPE_CHECKING:
 def build_shelf(values: Values) -> Shelf:
     """Every model that `values` allow, nothing loaded, `--model` in front.
 
-    Raises `ModelNotFound`, or `NotImplementedYet` if the default is only a name.
+    Raises `ModelNotFound`, `NotImplementedYet` if the default is only a name, or `SettingError` for a wrong
+    endpoint. Nobody is contacted.
     """
     specs = with_default(values["model"], known_models(values["models_dir"]))
     require_available(specs[0])
     loads = _Loads(values)
     known = [Known(announce(spec), partial(loads, spec), light=spec.packaged is not None) for spec in specs]
-    return Shelf(known, None if values["adapters"] is None else partial(_adapters, values, specs))
+    endpoints = configured_endpoints(values["endpoint"], values["endpoint_key"], values["endpoints"])
+    elsewhere, unasked = remote_models(endpoints, values["max_queue"])
+    adapters = None if values["adapters"] is None else partial(_adapters, values, specs)
+    return Shelf([*known, *elsewhere], adapters, unasked)
 
 
 class _Loads:

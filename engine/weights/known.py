@@ -87,7 +87,15 @@ def described(spec: ModelSpec) -> ModelSpec:
 
 def announce(spec: ModelSpec) -> wire.ModelInfo:
     """Its entry of the model list before anything is loaded."""
-    return replace(spec.info(), state=state_of(spec), reason=spec.unavailable, revision=revision_of(spec))
+    state = state_of(spec)
+    size = spec.hub.size if spec.hub is not None and state == "download" else None
+    return replace(
+        spec.info(),
+        state=state,
+        reason=spec.unavailable,
+        revision=revision_of(spec),
+        download_bytes=size,
+    )
 
 
 def state_of(spec: ModelSpec) -> str:

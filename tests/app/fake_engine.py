@@ -11,6 +11,7 @@ What it answers is fixed by the words of the prompt:
     invalid   is refused with `request.failed` for the prompt, before it is accepted
     echo      the answer is the `request.create` it received, as JSON
     markup    answers with HTML and template signs
+    reword    another model, or one with an adapter, sees two of the places in other order and other words
     differ    another model, or one with an adapter, finds one box elsewhere and says something else
     anything else: a grounded reasoning and an answer, or points, boxes, an outline, a gaze, a caption;
     without an image an answer that says so
@@ -48,8 +49,23 @@ MODELS = (
         "sprite-2", SKILLS, "Sprite 2", "A miniature of Moondream 2.", default=True, revision="0123456789ab"
     ),
     wire.ModelInfo("sprite-3", SKILLS3, "Sprite 3", "A miniature of Moondream 3.", adapters=("dogs@20",)),
-    wire.ModelInfo("moondream2", SKILLS, "Moondream 2", "1.9 billion parameters.", state="download"),
+    wire.ModelInfo(
+        "moondream2",
+        SKILLS,
+        "Moondream 2",
+        "1.9 billion parameters.",
+        state="download",
+        download_bytes=3_900_000_000,
+    ),
     wire.ModelInfo("broken", SKILLS, "Broken", "Its weights are cut off."),
+    wire.ModelInfo(
+        "cloud/moondream3.1",
+        SKILLS,
+        "moondream3.1 at cloud",
+        "Runs at cloud.example, not on this machine; images are sent there.",
+        owned_by="cloud",
+        price=wire.Price(0.3, 1.0, "Moondream Cloud"),
+    ),
     wire.ModelInfo("giant", SKILLS3, "Giant", state="unavailable", reason="It needs 80 GB of memory."),
 )
 PRESETS = (

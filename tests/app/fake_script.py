@@ -18,6 +18,7 @@ PIECES = (
     " in the middle and ",
 )
 PIECES += (("one", (0.79, 0.74)), " near the fence, so there are three.")
+REWORDED = ("A ", ("cat", (0.52, 0.78)), " in the middle and a ", ("dog", (0.27, 0.72)), " by the tree.")
 UNSEEN = ("No image is shown, so there is nothing to count.",)
 POINTS = ((0.27, 0.72), (0.52, 0.78), (0.79, 0.74))
 BOXES = ((0.14, 0.6, 0.36, 0.88), (0.42, 0.63, 0.64, 0.9), (0.68, 0.6, 0.92, 0.88))
@@ -81,6 +82,7 @@ async def answer(create: wire.RequestCreate, output: dict[str, Any]) -> Script:
     form = (create.response_format or {}).get("type", "text")
     said = json.dumps(DATA) if form.startswith("json") else CSV if form == "csv" else "Three."
     pieces = PIECES if create.image_id else UNSEEN
+    pieces = REWORDED if "reword" in prompt and other(create) else pieces
     said = said if create.image_id or create.messages else "I see none."
     said = json.dumps(wire.to_json(create), sort_keys=True) if "echo" in prompt else said
     said = MARKUP if "markup" in prompt else said

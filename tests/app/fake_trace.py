@@ -1,7 +1,7 @@
 """What the fake engine tells of its steps: eight rows, 10 ms a step, made up from the clock.
 
-With one step in flight 2 ms of every step are a bubble; with two there is none, and every 8th step carries two
-zombies. Every 15th step is a prefill. On automatic, as it begins, nothing runs. Sprite 3 is dead.
+With one step in flight 2 ms of every step are a bubble; with two there is none, and every 8th step carries
+two zombies. Every 15th step is a prefill. On automatic, as it begins, nothing runs. Sprite 3 is dead.
 """
 
 from __future__ import annotations

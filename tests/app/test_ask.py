@@ -120,6 +120,7 @@ async def test_an_outline_is_its_box_and_path(engine, image, tmp_path):
     status, out, err = await _ask(engine, image, *arguments, "--save", str(picture))
     assert (status, "sprite-3: Reading the weights" in err) == (0, True)
     assert "x 0.140–0.360  y 0.600–0.880\n" in out
+    assert "run from 0 to 1 across the box above, y downwards:\nM 0.5 0" in out
     assert "M 0.5 0 L 0.9 0.2 L 1 0.6 L 0.8 1 L 0.2 1 L 0 0.5 L 0.15 0.15 Z\n" in out
     assert 'data-ground="m0"' in picture.read_text()
     _, out, _ = await _ask(engine, image, *arguments, "--json")

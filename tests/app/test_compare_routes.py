@@ -85,7 +85,7 @@ async def test_from_a_zip_to_the_exports(http):
     state = await until_done(http, batch_id)
     assert (state["state"], state["done"], state["failed"], state["total"]) == ("done", 2, 0, 2)
     assert state["text"] == "2 images compared"
-    assert state["columns"] == ["sprite-2", "sprite-3"]
+    assert state["columns"] == ["Sprite 2", "Sprite 3"]
     report = (await http.get(f"/api/batches/{batch_id}")).json()["html"]
     assert "Same number of boxes on 2 of 2 images." in report
     assert 'class="matrix"' in report
@@ -119,7 +119,7 @@ async def test_a_pair_of_a_batch_is_a_comparison(http):
     assert [column["run"] for column in by_runs["columns"]] == kept["runs"]
     assert "3 matched" in by_runs["strip"]
     swapped = (await http.get("/api/compare", params={"run": kept["runs"][::-1]})).json()
-    assert [column["name"] for column in swapped["columns"]] == ["sprite-3", "sprite-2"]
+    assert [column["name"] for column in swapped["columns"]] == ["Sprite 3", "Sprite 2"]
 
 
 async def test_cancel_and_continue_over_http(http):
@@ -246,3 +246,64 @@ async def test_unknown_batches_are_not_found(http):
         assert (await http.get(f"/api/batches/nothing{path}")).status_code == 404
     for action in ("cancel", "continue"):
         assert (await http.post(f"/api/batches/{'0' * 32}/{action}")).status_code == 404
+
+
+async def kept_run(engine, store, model: str = "sprite-2") -> str:
+    picture = store.put_image(normalise(png(1)))
+    ask = parse_ask({"skill": "detect", "object": "dog", "model": model})
+    return (await ask_recorded(engine, store, ask, picture)).id
+
+
+async def test_runs_side_by_side_are_kept_as_one_comparison(http, engine, store):
+    runs = [await kept_run(engine, store, model) for model in ("sprite-2", "sprite-3")]
+    kept = await http.post("/api/comparisons", json={"runs": runs[::-1], "title": "Dogs"})
+    assert kept.status_code == 201
+    assert kept.json()["runs"] == runs[::-1]
+    told = (await http.get(f"/api/comparisons/{kept.json()['id']}")).json()
+    assert (told["title"], told["kind"], told["runs"]) == ("Dogs", "compare", runs[::-1])
+    assert (await http.post("/api/comparisons", json={"runs": runs[::-1]})).json() == kept.json()
+
+
+async def test_a_run_of_another_comparison_joins_as_a_copy(http, engine, store):
+    first, second, third = [await kept_run(engine, store) for _ in range(3)]
+    before = (await http.post("/api/comparisons", json={"runs": [first, second]})).json()
+    after = (await http.post("/api/comparisons", json={"runs": [second, third, third]})).json()
+    assert (await http.get(f"/api/comparisons/{before['id']}")).json()["runs"] == [first, second]
+    copy, own, again = after["runs"]
+    assert own == third
+    assert len({first, second, third, copy, again}) == 5
+    for made, of in ((copy, second), (again, third)):
+        left, right = store.record(made), store.record(of)
+        assert (left.parts, left.created_at, left.answerer) == (right.parts, right.created_at, right.answerer)
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        *(({"runs": ["a" * 32]}, 400), ({"runs": "both"}, 400), ({"runs": ["a" * 32] * 2}, 400)),
+        ({"runs": ["a" * 32] * 2, "title": 3}, 400),
+    ],
+)
+async def test_strange_comparisons_are_refused(http, body, status):
+    answer = await http.post("/api/comparisons", json=body)
+    assert answer.status_code == status
+    assert answer.json()["error"]["message"]
+    foreign = {"origin": "https://elsewhere.example"}
+    assert (await http.post("/api/comparisons", json=body, headers=foreign)).status_code == 403
+
+
+async def test_what_answered_and_its_price_are_kept_with_the_run(engine, store, http):
+    runs = [await kept_run(engine, store, model) for model in ("sprite-2", "cloud/moondream3.1")]
+    here, there = (store.record(run).answerer for run in runs)
+    assert (here.name, here.endpoint, here.price) == ("Sprite 2", "", None)
+    assert (there.name, there.endpoint) == ("moondream3.1 at cloud", "cloud")
+    local, remote = (await http.get("/api/compare", params={"run": runs})).json()["columns"]
+    assert (local["name"], local["cost"]["charged_usd"]) == ("Sprite 2", 0)
+    assert remote["cost"] == {
+        "endpoint": "cloud",
+        "charged_usd": pytest.approx((735 * 0.3 + 61) / 1e6),
+        "elsewhere_usd": None,
+        "elsewhere": None,
+    }
+    result = (await http.get(f"/api/runs/{runs[1]}/download/result.json")).json()
+    assert result["cost"] == remote["cost"]

@@ -75,6 +75,50 @@ async def test_detect_settles_what_was_not_known(http, run, store):
     assert store.search(Search(skill="detect")).total == 1
 
 
+async def test_audit_and_detect_run_lead_to_each_other(http, run, store):
+    record = await run(**QUERY)
+    other = await run(skill="query", question="Is there a tree?", reasoning=False)
+    answer = (await http.post(f"/api/runs/{record.id}/audit/detect")).json()
+    (found,) = store.search(Search(skill="detect", image=record.picture.hash)).runs
+    assert [check["run"] for check in answer["checks"] if check["id"] == "outside-boxes"] == [found.id]
+    assert answer["boxes"]["layer"].count("detected-line") == 3
+    assert 'data-noun="dog"' in answer["boxes"]["legend"]
+    back = (await http.get(f"/api/runs/{found.id}/audit")).json()
+    assert f'href="/?run={record.id}"' in back["html"]
+    assert f'href="/?run={record.id}"' in back["brief"]
+    assert other.id not in back["html"]
+    assert store.search(Search(skill="detect", image="0" * 64)).total == 0
+
+
+async def test_the_line_is_the_same_with_and_without_buttons(http, run):
+    record = await run(**QUERY)
+    answer = (await http.get(f"/api/runs/{record.id}/audit")).json()
+    said = "The answer says 3; the reasoning makes 3 points at dogs."
+    assert said in answer["line"]
+    assert said in answer["brief"]
+    assert ("<button" in answer["line"], "<button" in answer["brief"]) == (True, False)
+
+
+async def test_a_caption_is_checked_against_detect(http, run, store):
+    record = await run(skill="caption", length="normal")
+    before = (await http.get(f"/api/runs/{record.id}/audit")).json()
+    assert len(before["checks"]) > 1
+    assert verdicts(before)["caption-detect"] == "unknown"
+    after = (await http.post(f"/api/runs/{record.id}/audit/detect")).json()
+    assert "unknown" not in {each["verdict"] for each in after["checks"] if each["id"] == "caption-detect"}
+
+
+async def test_the_marks_alone(http, run):
+    record = await run(**QUERY)
+    answer = await http.get(f"/api/runs/{record.id}/marks.svg?width=360")
+    assert answer.headers["content-type"] == "image/svg+xml"
+    assert answer.text.count('data-ground="g') == 3
+    assert "data:image" not in answer.text
+    for query in ("?width=0", "?width=x"):
+        assert (await http.get(f"/api/runs/{record.id}/marks.svg{query}")).status_code == 400
+    assert (await http.get("/api/runs/none/marks.svg")).status_code == 404
+
+
 async def test_detect_is_for_our_own_page(http, run, store):
     record = await run(**QUERY)
     foreign = {"Origin": "https://evil.example"}
@@ -202,6 +246,9 @@ async def test_what_a_run_has_nothing_for_is_said(http, run):
         409,
         "This run has no outline; ask segment for one.",
     )
+    refused = (await http.get(f"/api/runs/{record.id}/downloads")).json()["refused"]
+    assert refused["mask.png"] == "This run has no outline; ask segment for one."
+    assert "result.json" not in refused
     answer = await http.get(f"/api/runs/{record.id}/download/run.exe")
     assert answer.status_code == 404
     assert "coco.json" in answer.json()["error"]["message"]
@@ -219,6 +266,18 @@ async def test_the_command_line_reads_history_and_files(http, run, store, tmp_pa
     exported.write_bytes(store.export_run(record.id))
     assert main(["audit", str(exported)]) == 0
     assert "Fine       count-points      The answer says 3" in capsys.readouterr().out
+
+
+async def test_the_beginning_of_an_id_is_enough_if_it_is_the_only_one(http, run, store, capsys):
+    one, two = await run(**QUERY), await run(**QUERY)
+    folder = str(store.storage().folder)
+    shared = next(n for n in range(33) if one.id[: n + 1] != two.id[: n + 1])
+    assert main(["audit", one.id[: shared + 1], "--data", folder, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["run"] == one.id
+    assert main(["audit", one.id[:shared], "--data", folder]) == 2
+    said = capsys.readouterr().err
+    assert all(each.id in said and QUERY["question"] in said for each in (one, two))
+    assert said.count("\n") == 1
 
 
 async def test_the_command_line_says_that_something_wants_a_look(run, tmp_path, capsys):

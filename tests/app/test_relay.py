@@ -268,6 +268,7 @@ async def test_the_models_are_listed_with_what_they_can_do(open_page, engine):
     assert "segment" in by_id["sprite-3"]["skills"]
     assert by_id["sprite-3"]["adapters"] == ["dogs@20"]
     assert by_id["moondream2"]["note"] == words.MODEL_STATES["download"]
+    assert by_id["cloud/moondream3.1"]["note"] == "At cloud"
     assert (by_id["giant"]["state"], by_id["giant"]["reason"]) == ("unavailable", "It needs 80 GB of memory.")
 
 

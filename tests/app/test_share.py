@@ -15,10 +15,12 @@ from fastapi import FastAPI
 from PIL import Image
 from starlette.testclient import TestClient
 
+from dreamscope.app import previews
 from dreamscope.app.context import Context
 from dreamscope.app.hub import Hub
 from dreamscope.app.preview import preview_png
 from dreamscope.app.routes import replay, share
+from dreamscope.app.share import Exhibit
 from dreamscope.app.store.kinds import StoredImage
 from dreamscope.app.store.store import Store
 from dreamscope.app.supervisor import RemoteEngine
@@ -131,10 +133,36 @@ def test_a_run_that_is_deleted_takes_its_page_with_it(kept: Desk) -> None:
     for path in ("", "/image/0", "/timeline/0", "/preview.png"):
         gone = kept.web.get(f"/s/{slug}{path}")
         assert gone.status_code == 410
-        assert gone.headers["content-type"].startswith("text/plain")
-        assert gone.text == "This page is not shared any more.\n"
+        assert gone.headers["content-type"].startswith("text/plain" if path else "text/html")
+        assert "This page is not shared any more." in gone.text
     kept.store.restore(token)
     assert kept.web.get(f"/s/{slug}").status_code == 200
+
+
+def test_a_preview_is_rendered_once_for_each_state(kept: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    rendered: list[str] = []
+    real = previews.preview_png
+    monkeypatch.setattr(
+        previews, "preview_png", lambda shown, title: rendered.append(title) or real(shown, title)
+    )
+    slug, same = kept.share(run="run1"), kept.share(run="run1")
+    first = kept.web.get(f"/s/{slug}/preview.png").content
+    assert kept.web.get(f"/s/{same}/preview.png").content == first
+    assert len(rendered) == 1
+    kept.store.change("run1", title="Renamed")
+    assert kept.web.get(f"/s/{slug}/preview.png").content != first
+    assert rendered[1:] == ["Renamed"]
+
+
+def test_previews_that_nobody_asks_for_are_forgotten(kept: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    rendered: list[str] = []
+    monkeypatch.setattr(previews, "preview_png", lambda shown, title: rendered.append(title) or b"png")
+    record = kept.store.record("run1")
+    assert record is not None
+    shelf = previews.Previews(kept.store, most=2)
+    for title in ("a", "b", "a", "c", "a", "b"):
+        shelf.of(Exhibit(title, (record,), ""))
+    assert rendered == ["a", "b", "c", "b"]
 
 
 def test_a_comparison_shows_what_is_left_of_it(kept: Desk) -> None:
@@ -187,7 +215,7 @@ def test_what_is_no_slug_is_not_found(kept: Desk, path: str) -> None:
     for end in ("", "/image/0", "/timeline/0", "/preview.png"):
         answer = kept.web.get(f"/s/{path}{end}")
         assert answer.status_code == 404
-        assert answer.text == "There is no such page.\n"
+        assert "There is no such page." in answer.text
 
 
 @pytest.mark.parametrize(

@@ -288,7 +288,8 @@ def keep_run(site: Site) -> Callable[[Record], Record]:
 @pytest.fixture
 def open_shared(chromium: Browser) -> Iterator[Callable[..., Page]]:
     """Opens a shared page or a file. Afterwards the console must be empty, no dialog may have opened and no
-    other host been asked, unless it is not `watched`. `clock`: time stands still until a test moves it."""
+    other host been asked, unless it is not `watched`. `clock`: time stands still until a test moves it, and
+    replays take the time of the run."""
     pages: list[Page] = []
     trouble: list[str] = []
 
@@ -308,6 +309,9 @@ def open_shared(chromium: Browser) -> Iterator[Callable[..., Page]]:
         page.goto(url)
         if options.get("java_script_enabled", True) and page.locator(".shared-columns").count():
             expect(page.locator(".replay-time")).not_to_be_empty()
+            speed = page.get_by_label("Speed of the replay")
+            if clock and speed.is_visible():
+                speed.select_option("1")
         return page
 
     yield open_it
@@ -327,3 +331,19 @@ def accessible() -> Callable[[Page], None]:
         assert told == []
 
     return look
+
+
+@pytest.fixture
+def compare(open_page, app) -> Callable[..., Page]:
+    """Opens the compare view, with the meadow in it unless told otherwise."""
+
+    def open_it(scene: bool = True, query: str = "", **options: object) -> Page:
+        page = open_page(**options)
+        page.goto(f"{app.url}/?view=compare{query}")
+        expect(page.locator(".engine")).to_have_attribute("data-engine", "ready")
+        if scene:
+            page.click("main[data-view=compare] .card >> nth=0")
+            expect(page.locator(".cmp-side >> nth=1").locator(".plate img")).to_be_visible()
+        return page
+
+    return open_it

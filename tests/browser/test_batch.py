@@ -59,7 +59,8 @@ def test_a_folder_is_compared_sorted_opened_and_exported(many, folder, shoot, ac
     accessible(page)
     page.set_input_files("#bt-folder", folder)
     expect(page.locator(".bt-image img")).to_have_count(4)
-    expect(page.locator(".bt-said")).to_contain_text("4 images")
+    expect(page.locator(".bt-title")).to_have_text("4 images")
+    expect(page.locator(".bt-said")).to_have_text("Run asks both columns about each.")
     shoot(page, "batch-chosen")
     ask(page, "detect", "differ")
     expect(page.locator(".bt-progress")).to_be_visible()
@@ -88,6 +89,18 @@ def downloaded(page: Page, form: str) -> str:
     with page.expect_download() as download:
         page.click(f"[data-bt={form}]")
     return download.value.path().read_text("utf-8-sig")
+
+
+def test_a_model_is_downloaded_for_a_batch_only_after_the_question(many, folder):
+    page = many()
+    page.locator(".cmp-side").nth(1).locator(".side-model").select_option("moondream2")
+    page.set_input_files("#bt-folder", folder)
+    expect(page.locator(".bt-image img")).to_have_count(4)
+    ask(page, "query", "How many?")
+    expect(page.locator("#ds-download")).to_contain_text("3.9 GB")
+    expect(page.locator(".bt")).not_to_have_attribute("data-state", "running")
+    page.click("#ds-download [data-act=download]")
+    finished(page)
 
 
 def test_a_batch_is_restored_by_its_address_and_listed(many, folder):

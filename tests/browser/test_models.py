@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, WebSocketRoute, expect
 
 pytestmark = pytest.mark.browser
 
@@ -15,7 +17,8 @@ def name(page: Page, said: str) -> None:
 def test_choosing_a_model_loads_it_and_offers_its_skills(open_page, shoot):
     page = open_page()
     name(page, "Sprite 2")
-    expect(page.locator("main[data-view=playground] [data-tab=segment]")).to_be_hidden()
+    segment = page.locator("main[data-view=playground] [data-tab=segment]")
+    expect(segment).to_have_attribute("title", "Segment needs Sprite 3.")
     expect(page.locator("#ds-variant")).to_be_hidden()
     page.click("#ds-model")
     option = page.locator("[data-model=sprite-3]")
@@ -30,7 +33,7 @@ def test_choosing_a_model_loads_it_and_offers_its_skills(open_page, shoot):
     option.click()
     name(page, "Sprite 3")
     expect(page.locator("#ds-models")).to_be_hidden()
-    expect(page.locator("main[data-view=playground] [data-tab=segment]")).to_be_visible()
+    expect(segment).to_have_attribute("title", "")
     expect(page.locator(".model-progress")).to_be_hidden()  # it is loaded
     seen = page.evaluate("window.seen")
     assert max(seen) > 0
@@ -42,7 +45,7 @@ def test_choosing_a_model_loads_it_and_offers_its_skills(open_page, shoot):
     page.click("[data-tab=segment]")
     page.reload()  # the choice is remembered
     name(page, "Sprite 3")
-    expect(page.locator("main[data-view=playground] [data-tab=segment]")).to_be_visible()
+    expect(segment).to_have_attribute("title", "")
     page.select_option("#ds-variant", "dogs@20")
     page.click(".card >> nth=0")
     expect(page.locator(".plate img")).to_be_visible()
@@ -57,11 +60,45 @@ def test_choosing_a_model_loads_it_and_offers_its_skills(open_page, shoot):
     page.click("[data-tab=segment]")
     page.click("#ds-model")
     page.click("[data-model=sprite-2]")
-    expect(page.locator("main[data-view=playground] [data-tab=segment]")).to_be_hidden()
+    expect(segment).to_have_attribute("aria-selected", "false")
     expect(page.locator("main[data-view=playground] [data-tab=query]")).to_have_attribute(
         "aria-selected", "true"
     )
     expect(page.locator("#ds-variant")).to_be_hidden()
+    segment.click()  # the skill that it lacks leads back
+    expect(page.locator(".lender span")).to_have_text("Segment needs Sprite 3.")
+    page.click(".lender button")
+    name(page, "Sprite 3")
+    expect(segment).to_have_attribute("aria-selected", "true")
+    expect(page.locator(".lender")).to_be_hidden()
+
+
+def test_a_skill_is_chosen_once_its_model_may_be_downloaded(open_page):
+    def far(text: str) -> str:
+        """The same message, in which Sprite 3 is not on this machine before it is loaded."""
+        told = json.loads(text)
+        for message in told if isinstance(told, list) else [told]:
+            for model in (message.get("engine") or {}).get("models") or ():
+                if model["id"] == "sprite-3" and not model["loaded"]:
+                    model["state"] = "download"
+        return json.dumps(told)
+
+    def between(socket: WebSocketRoute) -> None:
+        socket.connect_to_server().on_message(
+            lambda said: socket.send(far(said) if isinstance(said, str) else said)
+        )
+
+    page = open_page()
+    page.route_web_socket("**/ws", between)
+    page.reload()
+    name(page, "Sprite 2")
+    segment = page.locator("main[data-view=playground] [data-tab=segment]")
+    segment.click()
+    page.click(".lender button")
+    expect(segment).to_have_attribute("aria-selected", "false")
+    page.click("#ds-download [data-act=download]")
+    name(page, "Sprite 3")
+    expect(segment).to_have_attribute("aria-selected", "true")
 
 
 def test_a_model_that_fails_says_why(open_page):
@@ -97,5 +134,14 @@ def test_by_keyboard(open_page):
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
-    name(page, "Moondream 2")
+    question = page.locator("#ds-download")
+    expect(question).to_contain_text("Download Moondream 2?")
+    expect(question).to_contain_text("About 3.9 GB")
+    page.keyboard.press("Enter")  # on: Not now
+    expect(question).to_be_hidden()
+    name(page, "Sprite 2")
     expect(page.locator("#ds-model")).to_be_focused()
+    page.click("#ds-model")
+    page.click("[data-model=moondream2]")
+    page.click("[data-act=download]")
+    name(page, "Moondream 2")

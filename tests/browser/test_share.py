@@ -165,11 +165,13 @@ def test_one_file_opens_from_disk_and_asks_nobody(shared, open_shared, shoot, pa
     shoot(page, f"file-{path.replace('/', '-')}")
 
 
-def test_what_is_not_shared_any_more_says_so_plainly(shared, open_shared) -> None:
+def test_what_is_not_shared_any_more_says_so(shared, open_shared, shoot) -> None:
     link = shared.share(run_id="one")
     shared.store.revoke(link.rpartition("/")[2])
     with pytest.raises(urllib.error.HTTPError) as gone:
         urllib.request.urlopen(link)
     assert gone.value.code == 410
     page = open_shared(link, watched=False)
-    expect(page.locator("body")).to_have_text("This page is not shared any more.")
+    expect(page.get_by_role("heading")).to_have_text("This page is not shared any more.")
+    expect(page.locator(".brand")).to_have_text("Dreamscope")
+    shoot(page, "share-over")

@@ -168,7 +168,7 @@ def test_u11_two_models_are_asked_without_an_image(open_page, shoot):
     expect(answers.nth(0)).to_have_text("I see none.")
     expect(answers.nth(1)).to_have_text("I see none.")
     expect(page.locator(".cmp-side .sky >> nth=0")).to_be_hidden()
-    page.wait_for_url(re.compile("comparison="))
+    expect(page).to_have_url(re.compile("run=[0-9a-f]+&run="))
     shoot(page, "u11-compare-light")
     page.reload()
     expect(answers.nth(1)).to_have_text("I see none.")
@@ -249,8 +249,10 @@ def test_u45_truth_by_keyboard_and_from_a_file(open_page):
     page.fill("[data-prompt=point]", "dog")
     page.click("[data-act=run]")
     ended(page)
+    expect(page.locator("[data-inspect=truth]")).to_be_visible()  # the history knows the run now
     page.locator("[data-inspect=truth]").focus()
     page.keyboard.press("Enter")
+    expect(page.locator("#ds-truth")).to_be_visible()
     page.locator("[data-act=truth-point]").focus()
     page.keyboard.press("Enter")  # in the middle of the image
     expect(page.locator(".ref-truth")).to_be_focused()

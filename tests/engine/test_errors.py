@@ -60,7 +60,8 @@ def test_the_codes_of_the_protocol_exist():
 
 def test_only_a_bad_moment_is_worth_a_retry():
     retryable = {cls.code for cls in family() if cls.retryable}
-    assert retryable == {"queue_full", "too_many_requests", "model_loading", "shutting_down"}
+    here = {"queue_full", "too_many_requests", "model_loading", "shutting_down"}
+    assert retryable == {*here, "remote_busy", "remote_failed"}
 
 
 @pytest.mark.parametrize(

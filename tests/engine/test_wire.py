@@ -87,6 +87,7 @@ def test_the_protocol_is_complete():
     assert {cls.wire_type for cls in MESSAGES} == {
         "hello", "ready", "error", "image.put", "image.drop", "image.ready",
         "request.create", "request.cancel", "request.resume", "models", "model.load", "model.progress",
+        "stats.subscribe", "stats",
         "request.accepted", "request.started", "request.done", "request.cancelled", "request.failed",
         "request.snapshot", "reasoning.delta", "reasoning.done", "text.delta",
         "span.open", "span.point", "span.close", "point", "box.center", "box", "gaze",

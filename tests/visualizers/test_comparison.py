@@ -9,13 +9,17 @@ from typing import Any
 import pytest
 
 from dreamscope.engine import wire
+from dreamscope.visualizers.answerer import Answerer
 from dreamscope.visualizers.comparison import compare
+from dreamscope.visualizers.palette import colour
 from dreamscope.visualizers.record import Part, Picture, Record
 
 PICTURE = Picture("a" * 64, 640, 480, "image/png")
 SQUARE = "M 0 0 L 1 0 L 1 1 L 0 1 Z"
 DOGS = (wire.Box(0.1, 0.1, 0.3, 0.3), wire.Box(0.5, 0.5, 0.8, 0.8), wire.Box(0.0, 0.8, 0.1, 0.9))
-METRICS = wire.Metrics(output_tokens=41, ttft_ms=80.0, decode_time_ms=400.0, total_time_ms=500.0)
+METRICS = wire.Metrics(
+    input_tokens=100, output_tokens=41, ttft_ms=80.0, decode_time_ms=400.0, total_time_ms=500.0
+)
 
 
 def part(skill: str, result: wire.Result, metrics: wire.Metrics = METRICS, **asked: Any) -> Part:
@@ -149,7 +153,33 @@ def test_facts_of_each_side():
     )
     assert "80 ms" in found["sides"][0]
     assert text_of(found["sides"][1]).count("–") == 4
-    assert "ost" not in text_of("".join(found["sides"])), "no price is known, so none is shown"
+    assert "Cost" not in text_of("".join(found["sides"])), "nobody knows who answered, so nothing is said"
+
+
+def test_waiting_is_told_apart_from_the_times():
+    late = wire.Metrics(
+        output_tokens=41, queue_time_ms=5000.0, ttft_ms=5080.0, decode_time_ms=400.0, total_time_ms=5500.0
+    )
+    prompt, waited = compare((run(boxes()), run(boxes(metrics=late), model="b"))).to_json()["sides"]
+    assert "Waited" not in prompt
+    for side in (prompt, waited):
+        assert "<dt>First token</dt><dd>80 ms</dd>" in side
+        assert "<dt>Total</dt><dd>500 ms</dd>" in side
+    assert "<dt>Waited</dt><dd>5000 ms</dd>" in waited
+
+
+def test_a_side_is_called_and_charged_as_when_it_answered():
+    price = wire.Price(0.3, 2.5, "Moondream Cloud")
+    here = run(boxes(*DOGS), answerer=Answerer("Sprite 2", "", price))
+    there = run(boxes(), model="cloud/big", answerer=Answerer("Big", "cloud", price))
+    found = compare((here, there)).to_json()
+    assert [side["name"] for side in found["columns"]] == ["Sprite 2", "Big"]
+    assert "only in Sprite 2" in text_of(found["strip"])
+    local, remote = (side["cost"] for side in found["columns"])
+    assert (local["charged_usd"], local["elsewhere"]) == (0, "Moondream Cloud")
+    assert local["elsewhere_usd"] == remote["charged_usd"] == pytest.approx((100 * 0.3 + 41 * 2.5) / 1e6)
+    assert "no charge · $0.00013 at Moondream Cloud" in text_of(found["sides"][0])
+    assert "Charged by cloud" in found["sides"][1]
 
 
 def test_parts_add_up():
@@ -187,10 +217,23 @@ def test_marks_on_different_images_are_not_matched():
     assert "different images" in text_of(found["strip"])
 
 
+def test_a_run_that_ended_before_it_said_anything_is_not_compared():
+    asked = wire.RequestCreate(request_id="r", skill="query", question="How many?")
+    failed = wire.RequestFailed(
+        request_id="r", error=wire.ErrorInfo("lab is down.", "unavailable", "unreachable")
+    )
+    there = run(Part(asked, "failed", (failed,)), model="lab/b")
+    found = compare((run(answer("3")), there)).to_json()
+    assert text_of(found["strip"]) == "lab/b did not answer"
+    assert found["between"][0]["matched"] is found["between"][0]["shared_words"] is None
+    assert (found["diff"]["1"], found["only"]) == (None, {"0": [], "1": []})
+    assert text_of(compare((run(boxes()), run(boxes()))).to_json()["strip"]) == "No marks on either side"
+
+
 def test_captions_have_no_marks():
     caption = part("caption", wire.CaptionResult("Three dogs."))
     found = compare((run(caption), run(caption, model="sprite-3"))).to_json()
-    assert text_of(found["strip"]) == "same words"
+    assert text_of(found["strip"]) == "same answer"
     assert found["columns"][0]["count"] is None
 
 
@@ -209,9 +252,7 @@ def test_columns_are_told_apart_by_what_differs():
         "sprite-2, temperature 1.0",
     ]
     assert names(run(boxes()), run(boxes(name="cat"))) == ["sprite-2, “dog”", "sprite-2, “cat”"]
-    assert names(run(boxes()), run(boxes())) == ["sprite-2 (1)", "sprite-2 (2)"]
-    named = compare((run(boxes()), run(boxes(), model="b")), {"sprite-2": "Sprite 2"})
-    assert named.sides[0].name == "Sprite 2"
+    assert names(run(boxes()), run(boxes())) == ["sprite-2 (A)", "sprite-2 (B)"]
 
 
 @pytest.mark.parametrize("count", [0, 1, 5])
@@ -233,3 +274,22 @@ def test_nobody_wins():
     found = compare((run(boxes(*DOGS)), run(boxes(DOGS[0]), model="b"))).to_json()
     said = text_of(found["strip"] + "".join(found["sides"])) + str(found["between"])
     assert not re.search(r"\b(win|winner|better|best model|faster|slower|correct|wrong)\b", said)
+
+
+def test_partners_have_one_colour_and_others_give_way():
+    def thought(*places: float) -> wire.Reasoning:
+        grounds = tuple(wire.Ground(n * 2, n * 2 + 1, ((x, 0.5),)) for n, x in enumerate(places))
+        return wire.Reasoning("a b c d e", grounds)
+
+    left, right = thought(0.1, 0.5), thought(0.5, 0.9, 0.1)
+    found = compare((run(answer("2", left)), run(answer("3", right), model="b"))).to_json()
+    blue, orange, pink = (colour(n) for n in range(3))
+    assert found["tints"] == {
+        "1": {
+            "g0": [orange.fill, orange.halo],
+            "g1": [pink.fill, pink.halo],
+            "g2": [blue.fill, blue.halo],
+        }
+    }
+    same = run(answer("2", left))
+    assert compare((same, same)).to_json()["tints"] == {}

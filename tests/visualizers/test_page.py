@@ -81,7 +81,7 @@ def test_status_follows_the_request(new_page) -> None:
         new = [f for f in stream.feed(event) if f.slot == "status"]
         page.apply(new)
         seen += [page.text("status")] * len(new)
-    assert seen == ["Queued, 2 ahead", "Looking at the image", "Reasoning", "Answering", "Done"]
+    assert seen == ["Queued, 2 ahead", "Looking at the image", "Thinking", "Answering", "Done"]
     assert 'data-state="done"' in page.html("status")
 
 

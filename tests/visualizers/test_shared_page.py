@@ -104,6 +104,7 @@ def test_two_to_four_stand_side_by_side(make_query) -> None:
         assert len(page.named("article")) == count
         assert page.named("main")[0]["data-columns"] == str(count)
         assert "A < B" in page.text("h1")
+        assert page.text("h2")[::2] == [f"sprite-2 ({letter})" for letter in "ABCD"[:count]]
         assert html.count('<script type="application/json"') == count
     assert width_of(4) < width_of(1)
     for count in (0, 5):

@@ -9,6 +9,7 @@ import time
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dreamscope.engine import wire
 from dreamscope.visualizers import word_diff
 from dreamscope.visualizers.word_diff import common_words, diff, diff_html
 
@@ -85,3 +86,23 @@ def test_long_texts_are_bounded(monkeypatch):
     assert [stretch.kind for stretch in found.stretches] == ["removed", "added"]
     assert "too long" in diff_html(found)
     assert not diff("a b c d", "a b c d").too_long
+
+
+def test_grounded_words_keep_their_underline():
+    text = "A cat sits there, two dogs run."
+    grounds = (wire.Ground(1, 6, ((0.1, 0.2),)), wire.Ground(17, 26, ((0.3, 0.4), (0.5, 0.6))))
+    html = diff_html(diff("A dog sits there, three dogs run.", text), grounds)
+    spans = re.findall(r'<span class="ground" data-ground="(g\d)"[^>]*>(.*?)</span>', html)
+    assert spans == [
+        ("g0", '<ins>cat</ins><sup class="ground-number" aria-hidden="true">1</sup>'),
+        ("g1", '<ins>two</ins> dogs<sup class="ground-number" aria-hidden="true">2</sup>'),
+    ]
+    plain = re.sub("<del>.*?</del>|<sup.*?</sup>|<[^>]*>", "", html)
+    assert " ".join(plain.split()) == text
+
+
+def test_spans_without_words_and_beyond_the_text_do_no_harm():
+    grounds = (wire.Ground(3, 3, ()), wire.Ground(2, 6, ()), wire.Ground(4, 99, ()))
+    html = diff_html(diff("x", "one two"), grounds)
+    assert re.findall(r'data-ground="(g\d)"', html) == ["g1", "g2"]
+    assert html.count("<span") == html.count("</span>")

@@ -13,7 +13,6 @@ from dreamscope.visualizers.audit.numbers import counted_noun
 from dreamscope.visualizers.marks import places
 from dreamscope.visualizers.record import Part, Picture
 
-Boxes = tuple[wire.Box, ...]
 _SAME_AGAIN = frozenset({"the", "this", "that", "it", "its", "they", "them", "these", "those"})
 
 
@@ -66,14 +65,22 @@ class Span:
         return Evidence(" ".join(self.text.split()), self.ground, "reasoning", self.start, self.end)
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the detect run with the id `run` found of a noun."""
+
+    run: str
+    boxes: tuple[wire.Box, ...]
+
+
 @dataclass(frozen=True)
 class Case:
-    """One part of a run. `boxes`: what detect found of a noun, for the nouns it was run for."""
+    """One part of a run. `found`: what detect found of a noun, for the nouns it was run for."""
 
     part: Part
     index: int = 0
     picture: Picture | None = None
-    boxes: Mapping[str, Boxes] = field(default_factory=dict)
+    found: Mapping[str, Found] = field(default_factory=dict)
 
     @property
     def skill(self) -> str:
@@ -160,6 +167,11 @@ class Case:
         dots = tuple(Dot(name, x, y, spread, label) for (x, y), spread in places(known))
         before = self.reasoning.text[max(known.start_idx - 12, 0) : max(known.start_idx, 0)]
         return Span(name, known.start_idx, known.end_idx, text, dots, before)
+
+
+def seen_box(noun: str, nth: int, box: wire.Box) -> Evidence:
+    """A box of a detect run as evidence."""
+    return Evidence(f"detected {noun} {nth + 1}", box=corners(box))
 
 
 def corners(box: wire.Box) -> tuple[float, float, float, float]:

@@ -33,13 +33,16 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The outcome of one check; `part` counts the parts of the run from 0."""
+    """The outcome of one check; `part` counts the parts of the run from 0, `run` is the id of the detect run
+    that it was settled by.
+    """
 
     id: str
     verdict: Verdict
     text: str
     evidence: tuple[Evidence, ...] = ()
     part: int = 0
+    run: str | None = None
 
 
 def to_json(check: Check) -> dict[str, Any]:

@@ -8,9 +8,11 @@ for check in audit(record, detected):      # `detected`: finished detect runs on
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from dreamscope.engine import wire
 from dreamscope.visualizers.audit import (
+    captions,
     contradiction,
     counting,
     duplicates,
@@ -23,10 +25,11 @@ from dreamscope.visualizers.audit import (
     outside,
     phrases,
     presence,
+    repeats,
     told,
     wide,
 )
-from dreamscope.visualizers.audit.case import Boxes, Case
+from dreamscope.visualizers.audit.case import Case, Found
 from dreamscope.visualizers.audit.check import Check
 from dreamscope.visualizers.audit.nouns import noun_of, words_of
 from dreamscope.visualizers.record import Record
@@ -41,6 +44,8 @@ CHECKS: tuple[Callable[[Case], Iterable[Check]], ...] = (
     presence.check,
     empty_spans.check,
     outside.check,
+    captions.check,
+    repeats.check,
     duplicates.check,
     wide.check,
     limits.check,
@@ -57,6 +62,8 @@ IDS = (
     presence.ID,
     empty_spans.ID,
     outside.ID,
+    captions.ID,
+    repeats.ID,
     duplicates.ID,
     wide.ID,
     limits.IN_IMAGE,
@@ -68,33 +75,39 @@ IDS = (
 
 def audit(record: Record, detected: Iterable[Record] = ()) -> tuple[Check, ...]:
     """Every check that applies to `record`; one that has nothing to compare is left out."""
-    boxes = boxes_by_noun(record, detected)
+    found = found_by_noun(record, detected)
     out = []
     for index, part in enumerate(record.parts):
-        case = Case(part, index, record.picture, boxes)
+        case = Case(part, index, record.picture, found)
         for check in CHECKS:
-            out += [_of_part(one, index) for one in check(case)]
+            out += [replace(one, part=index) for one in check(case)]
     return tuple(out)
 
 
 def nouns_to_detect(record: Record) -> tuple[str, ...]:
-    """The nouns of the grounded spans, singular, in text order."""
+    """The nouns that detect can settle something about, those of spans and of a caption; singular."""
     cases = (Case(part, index, record.picture) for index, part in enumerate(record.parts))
-    return tuple(dict.fromkeys(noun for case in cases for noun in outside.nouns(case)))
+    found = (noun for case in cases for nouns in (outside.nouns, captions.nouns) for noun in nouns(case))
+    return tuple(dict.fromkeys(found))
 
 
-def boxes_by_noun(record: Record, detected: Iterable[Record]) -> dict[str, Boxes]:
-    """What finished detect runs on the image of `record`, by its model, found; the first of a noun counts."""
-    out: dict[str, Boxes] = {}
+def found_by_noun(record: Record, detected: Iterable[Record]) -> dict[str, Found]:
+    """What finished detect runs on the image of `record`, by its model and adapter, found of its nouns; the
+    first of a noun counts.
+    """
+    wanted = nouns_to_detect(record)
+    out: dict[str, Found] = {}
     for run in detected:
         if run.picture is None or record.picture is None or run.picture.hash != record.picture.hash:
             continue
+        if (run.model, run.variant) != (record.model, record.variant):
+            continue
         for part in run.parts:
             result = part.result
-            if isinstance(result, wire.DetectResult) and part.state == "done" and run.model == record.model:
+            if isinstance(result, wire.DetectResult) and part.state == "done":
                 noun = _bare_noun(part.create.object or "")
-                if noun:
-                    out.setdefault(noun, result.objects)
+                if noun in wanted:
+                    out.setdefault(noun, Found(run.id, result.objects))
     return out
 
 
@@ -107,7 +120,3 @@ def worst(checks: Sequence[Check]) -> str:
 def _bare_noun(prompt: str) -> str:
     """The noun of a prompt that asks for all of a kind; "red car" finds but some of the cars."""
     return noun_of(prompt) if len(words_of(prompt)) == 1 else ""
-
-
-def _of_part(check: Check, part: int) -> Check:
-    return Check(check.id, check.verdict, check.text, check.evidence, part)

@@ -10,6 +10,8 @@ from dreamscope.visualizers.audit.case import Case
 from dreamscope.visualizers.audit.check import Check
 
 ID = "complete"
+_BARE = (wire.RequestAccepted, wire.RequestStarted, wire.RequestFailed, wire.RequestCancelled)
+"""Events that bring nothing of an answer."""
 
 
 def check(case: Case) -> Iterator[Check]:
@@ -27,6 +29,6 @@ def check(case: Case) -> Iterator[Check]:
         case _ if case.part.state in ("queued", "running"):
             yield Check(ID, "unknown", "The run is not over; what follows is about what has arrived.")
         case _:
-            yield Check(
-                ID, "look", "The run did not come to its end; what follows is about what had arrived."
-            )
+            arrived = any(not isinstance(event, _BARE) for event in case.part.events)
+            text = "The run did not come to its end; what follows is about what had arrived."
+            yield Check(ID, "look", text if arrived else "The run ended before anything had arrived.")

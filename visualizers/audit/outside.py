@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dreamscope.engine import wire
-from dreamscope.visualizers.audit.case import Boxes, Case, Dot, corners
-from dreamscope.visualizers.audit.check import Check, Evidence, listed, plural
+from dreamscope.visualizers.audit.case import Case, Dot, Found, seen_box
+from dreamscope.visualizers.audit.check import Check, listed, plural
 from dreamscope.visualizers.audit.nouns import plural as many
 from dreamscope.visualizers.audit.pointed import dots_of, spans_of
 
@@ -25,10 +25,10 @@ def nouns(case: Case) -> tuple[str, ...]:
 
 def check(case: Case) -> Iterator[Check]:
     """One check for each noun that detect was run for, and one for all it was not run for."""
-    missing = [noun for noun in nouns(case) if noun not in case.boxes]
+    missing = [noun for noun in nouns(case) if noun not in case.found]
     for noun in nouns(case):
-        if noun in case.boxes:
-            yield _compared(case, noun, case.boxes[noun])
+        if noun in case.found:
+            yield _compared(case, noun, case.found[noun])
     if missing:
         named = listed([many(noun) for noun in missing])
         text = f"Whether the points lie on {named} is not known: run detect to check."
@@ -36,17 +36,18 @@ def check(case: Case) -> Iterator[Check]:
         yield Check(ID, "unknown", text, tuple(spans))
 
 
-def _compared(case: Case, noun: str, boxes: Boxes) -> Check:
+def _compared(case: Case, noun: str, known: Found) -> Check:
+    boxes = known.boxes
     dots = [dot for span in case.spans if span.noun == noun for dot in span.dots]
     stray = [dot for dot in dots if not any(_inside(dot, box) for box in boxes)]
     found = f"detect finds {plural(len(boxes), noun, many(noun))}"
-    shown = [_seen(noun, nth, box) for nth, box in enumerate(boxes)]
+    shown = [seen_box(noun, nth, box) for nth, box in enumerate(boxes)]
     if stray:
         lie = "lies" if len(stray) == 1 else "lie"
         text = (
             f"{len(stray)} of {plural(len(dots), 'point')} at {many(noun)} {lie} outside every box; {found}."
         )
-        return Check(ID, "look", text, (*(dot.seen() for dot in stray), *shown))
+        return Check(ID, "look", text, (*(dot.seen() for dot in stray), *shown), run=known.run)
     which = "The point" if len(dots) == 1 else f"All {len(dots)} points"
     text = f"{which} at {many(noun)} {'lies' if len(dots) == 1 else 'lie'} in a box; {found}"
     counted = dots_of(spans_of(case, noun))  # those of "one" and "another" too
@@ -54,12 +55,8 @@ def _compared(case: Case, noun: str, boxes: Boxes) -> Check:
     missed = [seen for seen, box in pairs if not any(_inside(dot, box) for dot in counted)]
     if missed and noun == case.counted:
         none = f"no point lies in {len(missed)} of its boxes"
-        return Check(ID, "look", f"{text}, and {none}.", tuple(missed))
-    return Check(ID, "fine", f"{text}.", tuple(shown))
-
-
-def _seen(noun: str, nth: int, box: wire.Box) -> Evidence:
-    return Evidence(f"detected {noun} {nth + 1}", box=corners(box))
+        return Check(ID, "look", f"{text}, and {none}.", tuple(missed), run=known.run)
+    return Check(ID, "fine", f"{text}.", tuple(shown), run=known.run)
 
 
 def _inside(dot: Dot, box: wire.Box) -> bool:

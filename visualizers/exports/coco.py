@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dreamscope.visualizers.exports.mask import pixels_of
 from dreamscope.visualizers.exports.naming import image_name
-from dreamscope.visualizers.exports.things import Thing, labels_of, picture_of, pixel_box, things_of
+from dreamscope.visualizers.exports.things import Thing, labels_of, pixel_box, places_in
 from dreamscope.visualizers.record import Picture, Record
 
 VISIBLE = 2
@@ -23,7 +23,7 @@ VISIBLE = 2
 
 def coco(record: Record, image: bytes = b"") -> bytes:
     """The data set as JSON. Raises `ExportError` if the run is of a skill that marks no place."""
-    picture, things = picture_of(record), things_of(record)
+    picture, things = places_in(record)
     labels = labels_of(record, things)
     points = {thing.label for thing in things if thing.place.box is None}
     data = {

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from dreamscope.visualizers.escape import escape
-from dreamscope.visualizers.exports.things import Thing, labels_of, picture_of, things_of
+from dreamscope.visualizers.exports.things import Thing, labels_of, places_in
 from dreamscope.visualizers.mask_overlap import corners_of
 from dreamscope.visualizers.overlay import data_uri
 from dreamscope.visualizers.palette import colour
@@ -31,7 +31,7 @@ POINT_WIDTH = 0.75
 
 def labelstudio(record: Record, image: bytes) -> bytes:
     """A list of one task as JSON. Raises `ExportError` if the run is of a skill that marks no place."""
-    picture, things = picture_of(record), things_of(record)
+    picture, things = places_in(record)
     made = (result for thing in things for result in _results(thing, picture))
     results = [{"id": f"place-{nth}", **result} for nth, result in enumerate(made)]
     version = "@".join(filter(None, (record.model, record.revision)))

@@ -53,7 +53,8 @@ def scalable(record: Record, image: bytes) -> bytes:
 
 
 def masks_of(record: Record) -> list[Thing]:
-    """The outlines of a run. Raises `ExportError` if it has none."""
+    """The outlines of a run. Raises `ExportError` if it has none, or no image."""
+    picture_of(record)
     things = things_of(record) if record.skill == "segment" else ()
     masks = [thing for thing in things if thing.place.kind == "mask"]
     if not masks:

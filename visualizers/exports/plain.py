@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from dreamscope.engine import wire
-from dreamscope.visualizers.exports.things import Thing, picture_of, things_of
+from dreamscope.visualizers.cost import cost_of
+from dreamscope.visualizers.exports.things import Thing, places_in
 from dreamscope.visualizers.hits import hits_of
 from dreamscope.visualizers.record import Part, Picture, Record
 
@@ -29,6 +30,7 @@ def result_json(record: Record, image: bytes = b"") -> bytes:
         "model": record.model,
         "revision": record.revision,
         "adapter": record.variant,
+        "cost": cost.to_json() if (cost := cost_of(record)) else None,
         "prompt": record.prompt,
         "image": wire.to_json(record.picture) if record.picture else None,
         "parts": [_part(part) for part in record.parts],
@@ -42,10 +44,10 @@ def places_csv(record: Record, image: bytes = b"") -> bytes:
 
     Text that a spreadsheet would take for a formula has an apostrophe before it.
     """
-    picture, out = picture_of(record), io.StringIO()
+    (picture, things), out = places_in(record), io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(COLUMNS)
-    for thing in things_of(record):
+    for thing in things:
         writer.writerow(_row(thing, picture))
     return out.getvalue().encode("utf-8", "replace")
 

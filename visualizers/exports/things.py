@@ -51,6 +51,11 @@ def things_of(record: Record) -> tuple[Thing, ...]:
     return tuple(found)
 
 
+def places_in(record: Record) -> tuple[Picture, tuple[Thing, ...]]:
+    """The image and the places in it. Raises `ExportError` if there is none, or the skill marks no place."""
+    return picture_of(record), things_of(record)
+
+
 def labels_of(record: Record, things: tuple[Thing, ...]) -> tuple[str, ...]:
     """The labels, those asked for first, found or not; their positions are the ids of classes."""
     asked = (_line(part.create.object) for part in record.parts if part.create.object)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from dreamscope.visualizers.exports.naming import image_name
-from dreamscope.visualizers.exports.things import ExportError, Thing, labels_of, picture_of, things_of
+from dreamscope.visualizers.exports.things import ExportError, Thing, labels_of, places_in
 from dreamscope.visualizers.geometry import clamp
 from dreamscope.visualizers.mask_overlap import corners_of
 from dreamscope.visualizers.record import Record
@@ -25,10 +25,7 @@ _WHEN = (1980, 1, 1, 0, 0, 0)
 
 def yolo(record: Record, image: bytes) -> bytes:
     """The zip. Raises `ExportError` for a run without boxes and outlines."""
-    picture_of(record)
-    things = tuple(thing for thing in things_of(record) if thing.place.box is not None)
-    if not things and record.skill not in ("detect", "segment"):
-        raise ExportError("YOLO files hold boxes and outlines; this run has only points. Use COCO or CSV.")
+    things = boxed(record)
     labels, name = labels_of(record, things), image_name(record)
     lines = [f"{line}\n" for thing in things for line in _lines(thing, labels.index(thing.label))]
     out = io.BytesIO()
@@ -37,6 +34,15 @@ def yolo(record: Record, image: bytes) -> bytes:
         _add(archive, f"images/{name}", image)
         _add(archive, f"labels/{PurePosixPath(name).stem}.txt", "".join(lines).encode())
     return out.getvalue()
+
+
+def boxed(record: Record) -> tuple[Thing, ...]:
+    """The boxes and outlines of a run. Raises `ExportError` for one that looked for neither."""
+    _, things = places_in(record)
+    found = tuple(thing for thing in things if thing.place.box is not None)
+    if not found and record.skill not in ("detect", "segment"):
+        raise ExportError("YOLO files hold boxes and outlines; this run has only points. Use COCO or CSV.")
+    return found
 
 
 def data_yaml(labels: tuple[str, ...]) -> str:

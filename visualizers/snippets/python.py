@@ -27,7 +27,7 @@ _ARGUMENTS = {
     "point": ("object", "spatial_refs"),
     "segment": ("object", "spatial_refs"),
 }
-_BEYOND = ("preset", "response_format", "uncertainty")
+_BEYOND = ("preset", "uncertainty")
 """Fields of the engine that neither client has a word for."""
 
 
@@ -36,7 +36,11 @@ def moondream(record: Record, target: Target) -> str:
     if record.skill not in HTTP_SKILLS:
         return comment(f"{record.skill} is not part of the HTTP API; use the websocket.") + "\n"
     client = [("endpoint", literal(target.api)), ("model", literal(model_of(record)))]
-    lines = ["# pip install moondream pillow", *heading(record, target), *_left_out(record, ())]
+    lines = [
+        "# pip install moondream pillow",
+        *heading(record, target),
+        *_left_out(record, ("response_format",)),
+    ]
     lines += ["import moondream as md", *(["from PIL import Image"] if record.picture else []), ""]
     lines.append(f"model = {call('md.vl', client)}")
     if record.picture:
@@ -88,7 +92,7 @@ def _left_out(record: Record, more: tuple[str, ...]) -> list[str]:
     """A comment on the fields that the client cannot send, if the run has any."""
     creates: list[Any] = [part.create for part in record.parts]
     names = [
-        name for name in (*_BEYOND, *more) if any(getattr(create, name) is not None for create in creates)
+        name for name in (*more, *_BEYOND) if any(getattr(create, name) is not None for create in creates)
     ]
     if not names:
         return []

@@ -72,7 +72,8 @@ def openai_fields(record: Record, create: wire.RequestCreate) -> dict[str, Any]:
     """The fields of a chat completion besides the messages."""
     given = create.settings or {}
     settings = {theirs: given[ours] for ours, theirs in _OPENAI_SETTINGS.items() if ours in given}
-    return {"model": model_of(record), **settings}
+    form = {} if create.response_format is None else {"response_format": create.response_format}
+    return {"model": model_of(record), **settings, **form}
 
 
 def heading(record: Record, target: Target) -> list[str]:

@@ -16,6 +16,7 @@ from dreamscope.app.store.kinds import Search
 from dreamscope.app.store.store import Store
 from dreamscope.app.supervisor import RemoteEngine
 from dreamscope.visualizers import record_json
+from dreamscope.visualizers.answerer import Answerer
 from dreamscope.visualizers.record import Record
 
 HOSTILE = "<script>alert(1)</script>\"'&${x}`{{y}}"
@@ -69,7 +70,7 @@ class Rows(html.parser.HTMLParser):
 async def test_runs_are_listed_as_json_and_as_rows(http, keep):
     older, newer = (
         keep(title="older", created_at="2026-01-01T00:00:00.000Z"),
-        keep(title="newer", tags=("x",)),
+        keep(title="newer", tags=("x",), answerer=Answerer("Sprite 2")),
     )
     found = (await http.get("/api/runs")).json()
     assert [run["id"] for run in found["runs"]] == [newer.id, older.id]
@@ -81,7 +82,9 @@ async def test_runs_are_listed_as_json_and_as_rows(http, keep):
         f"/?run={newer.id}",
         f"/?run={older.id}",
     ]
-    assert {"newer", "older", "x", "sprite-2"} <= set(rows.texts)
+    assert {"newer", "older", "x", "Sprite 2", "sprite-2"} <= set(rows.texts)
+    assert [run["model_name"] for run in found["runs"]] == ["Sprite 2", "sprite-2"]
+    assert (await http.get(f"/api/runs/{newer.id}")).json()["model_name"] == "Sprite 2"
 
 
 async def test_the_address_filters_and_pages(http, keep):
@@ -155,6 +158,13 @@ async def test_deleting_and_undoing(http, keep, store):
     second = (await http.post("/api/runs/delete", json={"ids": [two.id, three.id]})).json()["undo"]
     assert (await http.get("/api/runs")).json()["total"] == 0
     assert (await http.delete(f"/api/runs/{one.id}")).status_code == 404
+    answer = (await http.get("/api/deletions")).json()
+    assert {each["token"]: each["runs"] for each in answer["deletions"]} == {first: 1, second: 2}
+    rows = Rows(answer["html"])
+    assert rows.open == []
+    assert [fields["data-token"] for tag, fields in rows.seen if tag == "li"] == [
+        each["token"] for each in answer["deletions"]
+    ]
     assert (await http.post("/api/undo", json={"token": second})).json() == {"restored": 2}
     assert (await http.post("/api/undo", json={"token": first})).json() == {"restored": 1}
     for token in (first, "", None, 5):
@@ -280,7 +290,7 @@ async def test_no_text_of_a_run_becomes_markup(http, keep):
     found = (await http.get("/api/runs")).json()
     rows = Rows(found["html"])
     assert rows.open == []
-    ours = {"li", "label", "input", "a", "span", "div", "time", "button", "svg", "path"}
+    ours = {"li", "label", "input", "a", "span", "div", "time", "button", "svg", "path", "bdi"}
     assert {tag for tag, _ in rows.seen} <= ours
     assert not [name for _, attrs in rows.seen for name in attrs if name.startswith("on")]
     assert HOSTILE in rows.texts

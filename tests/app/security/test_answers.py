@@ -63,6 +63,13 @@ def test_every_answer_has_the_headers_and_tells_no_path(site, run, reading, refu
     assert seen > 60
 
 
+def test_a_page_connects_to_its_own_server_and_one_worker_elsewhere(site) -> None:
+    page = site.http.get("/").headers["content-security-policy"]
+    worker = site.http.get("/ui/elsewhere.js").headers["content-security-policy"]
+    assert "connect-src 'self';" in page
+    assert worker == "default-src 'none'; connect-src http: https:"
+
+
 def test_answers_of_the_gate_have_them_too(site) -> None:
     for path in ("/", f"/?key={KEY}", "/api/runs"):
         answer = TestClient(Gate(site.app, Access(KEY)), OURS, follow_redirects=False).get(path)

@@ -58,6 +58,18 @@ def test_a_deleted_run_is_nowhere_until_it_is_restored(store, keep):
     assert store.restore(token) == ()
 
 
+def test_what_was_deleted_is_listed_for_as_long_as_it_can_be_restored(store, keep, monkeypatch):
+    one, two, three = keep(title="Dogs"), keep(), keep()
+    first, second = store.delete([one.id]), store.delete([two.id, three.id])
+    listed = {deletion.token: (deletion.runs, deletion.name) for deletion in store.deletions()}
+    assert listed == {first: (1, "Dogs"), second: (2, three.prompt)}
+    assert all(timestamp(599) <= deletion.until <= timestamp(601) for deletion in store.deletions())
+    store.restore(second)
+    assert [deletion.token for deletion in store.deletions()] == [first]
+    monkeypatch.setattr("dreamscope.app.store.deletions.UNDO_S", -1.0)
+    assert store.deletions() == ()
+
+
 def test_deleting_nothing_gives_no_token(store, keep):
     kept = keep()
     assert store.delete([]) == ""

@@ -251,3 +251,14 @@ def test_no_gap_no_loss_no_reordering(steps):
     assert got == sent
     assert n == counts
     assert told == probs
+
+
+def test_newer_stats_replace_older_ones_that_have_not_left():
+    outbox = Outbox()
+    outbox.push(Frame.of(wire.Stats(status="running", model="m", processing=1)), 0.0)
+    outbox.push(Frame.of(wire.Models(())), 0.0)
+    outbox.push(Frame.of(wire.Stats(status="running", model="m", processing=2)), 0.0)
+    left = [wire.decode(text) for text in iter(lambda: outbox.pop(0.0), None)]
+    assert [type(message) for message in left] == [wire.Models, wire.Stats]
+    assert left[1].processing == 2
+    assert outbox.unsent == 0

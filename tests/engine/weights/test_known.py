@@ -10,6 +10,7 @@ import pytest
 
 from dreamscope.engine.errors import ModelNotFound
 from dreamscope.engine.models.registry import MODELS
+from dreamscope.engine.weights import known
 from dreamscope.engine.weights.known import announce, find_spec, known_models, with_default
 
 
@@ -24,6 +25,14 @@ def folder(checkpoint: Path, tmp_path: Path) -> Path:
 
 def test_without_a_folder_it_is_the_table() -> None:
     assert known_models(None) == tuple(MODELS.values())
+
+
+def test_what_is_to_be_downloaded_says_how_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = MODELS["moondream2"]
+    monkeypatch.setattr(known, "is_local", lambda _: False)
+    assert (announce(spec).state, announce(spec).download_bytes) == ("download", 3_900_000_000)
+    monkeypatch.setattr(known, "is_local", lambda _: True)
+    assert announce(spec).download_bytes is None
 
 
 def test_checkpoints_of_a_folder_follow_the_table(folder: Path) -> None:

@@ -53,6 +53,13 @@ def pointed() -> Record:
 
 
 @pytest.fixture(scope="session")
+def uncertain() -> Record:
+    around = wire.Spread(0.4, (0.2, 0.3), (0.1, 0.4))
+    point = wire.Point(0.25, 0.5, wire.PlaceSpread(around, around))
+    return made("point", [("dog", wire.PointResult((point,), 1))])
+
+
+@pytest.fixture(scope="session")
 def outlined() -> Record:
     return made("segment", [("dog", wire.SegmentResult(PATH, wire.Box(0.2, 0.25, 0.7, 0.75)))])
 

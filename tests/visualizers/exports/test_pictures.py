@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+from dataclasses import replace
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
@@ -42,8 +44,6 @@ def test_mask_svg_covers_what_the_png_covers(outlined):
 
 
 def test_a_mask_that_leaves_the_image_is_cut(outlined):
-    from dataclasses import replace
-
     from dreamscope.engine import wire
 
     output = wire.result_to_json(
@@ -85,3 +85,22 @@ def test_names_of_files(title, name, detected):
     assert "\n" not in header
     assert header.count('"') == 2
     assert unquote(header.rpartition("''")[2]) == f"{name}.png"
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_what_a_format_needs_is_what_making_it_needs(
+    name, detected, pointed, outlined, grounded, captioned, image
+):
+    for run in (detected("dog"), pointed, outlined, grounded, captioned, replace(captioned, picture=None)):
+        refusal = FORMATS[name].refusal(run)
+        if refusal is None:
+            assert FORMATS[name].make(run, image)
+            continue
+        with pytest.raises(ExportError, match=re.escape(refusal)):
+            FORMATS[name].make(run, image)
+
+
+def test_uncertainty_can_be_left_out(uncertain, image):
+    assert b'class="spread"' in annotated.scalable(uncertain, image)
+    assert b'class="spread"' not in annotated.certain_svg(uncertain, image)
+    assert annotated.png(uncertain, image) != annotated.certain_png(uncertain, image)

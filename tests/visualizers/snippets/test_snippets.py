@@ -136,6 +136,7 @@ def test_the_openai_client_is_asked_the_question(monkeypatch, tmp_path, capsys):
     image, text = asked["messages"][0]["content"]
     assert base64.b64decode(image["image_url"]["url"].partition(",")[2]) == png()
     assert text == {"type": "text", "text": HOSTILE}
+    assert asked["response_format"]["schema"]["title"] == HOSTILE
     assert (asked["seed"], asked["max_completion_tokens"], asked["extra_body"]) == (
         7,
         100,

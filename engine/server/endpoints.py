@@ -1,0 +1,45 @@
+"""Models elsewhere, as the shelf wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from dreamscope.engine.remote.discovery import check, discover, known_models
+from dreamscope.engine.remote.endpoints import Endpoint
+from dreamscope.engine.remote.engine import RemoteEngine
+from dreamscope.engine.remote.models import RemoteModel
+from dreamscope.engine.server.serving import Known, Serving
+from dreamscope.engine.server.unasked import Find
+from dreamscope.engine.weights.progress import Progress, Report
+
+
+def remote_models(endpoints: Sequence[Endpoint], max_queue: int) -> tuple[list[Known], dict[str, Find]]:
+    """The models that need not be asked for, and how to find those of the other endpoints, by name."""
+    known: list[Known] = []
+    finds: dict[str, Find] = {}
+    for endpoint in endpoints:
+        models = known_models(endpoint)
+        if models is None:
+            finds[endpoint.name] = partial(_find, endpoint, max_queue)
+        else:
+            known += [_known(model, max_queue) for model in models]
+    return known, finds
+
+
+def _find(endpoint: Endpoint, max_queue: int) -> list[Known]:
+    return [_known(model, max_queue) for model in discover(endpoint)]
+
+
+def _known(model: RemoteModel, max_queue: int) -> Known:
+    return Known(model.info, partial(_open, model, max_queue), light=True, elsewhere=True)
+
+
+def _open(model: RemoteModel, max_queue: int, report: Report) -> Serving:
+    """Ask whether the endpoint is there; blocks. Raises `DreamscopeError`."""
+    endpoint = model.endpoint
+    report(Progress("read", f"Asking {endpoint.name}"))
+    check(model, lambda text: report(Progress("read", text)))
+    engine = RemoteEngine(model, endpoint.key.read(endpoint.name), max_queue=max_queue)
+    engine.start()
+    return Serving(model.info, engine, endpoint.name)
