@@ -47,7 +47,7 @@ class Loader:
             model,
             info,
             max_queue=values["max_queue"],
-            image_cache_bytes=image_cache_bytes(values["image_cache_mb"] * MIB, model),
+            image_cache_bytes=image_cache_bytes(self._cache_mb() * MIB, model),
             adapters=AdapterRegistry(values["adapters"], partial(load_adapter, model=model)),
             refiner=None if spec.packaged else self._refiner(model, info.skills, report),
         )
@@ -64,6 +64,11 @@ class Loader:
             return None
         report(Progress("read", f"Reading the mask refiner {path.name}"))
         return MaskRefiner(model, load_refiner(path.expanduser(), model))
+
+    def _cache_mb(self) -> int:
+        """None without retention: an encoded image would outlive its request."""
+        asked: int = self._values["image_cache_mb"]
+        return asked if self._values["retention"] else 0
 
     def _threads(self, spec: ModelSpec) -> int | None:
         chosen: int | None = self._values["threads"]
