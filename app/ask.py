@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import os
 import sys
 import warnings
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,8 @@ from PIL import Image, ImageOps
 from dreamscope.app.asking import IMAGE_ID, Asked, build_request
 from dreamscope.app.client import EngineClient, EngineGone, EngineRefused, data_url, socket_url
 from dreamscope.app.config import IMAGE_LIMIT_BYTES
-from dreamscope.app.supervisor import EngineFailed, Supervisor, engine_command
+from dreamscope.app.engine_of import check_engine, engine_of
+from dreamscope.app.supervisor import EngineFailed, EngineStatus
 from dreamscope.app.terminal import Output, Patient, Terminal
 from dreamscope.engine import wire
 from dreamscope.engine.settings import SettingError, Values
@@ -45,12 +45,12 @@ async def ask(asked: Asked, values: Values, engine_flags: Sequence[str]) -> int:
     save = _checked_save(values["save"])
     data = read_image(asked.image)
     create = build_request(asked, values)
-    url = _engine_url(values)
+    check_engine(values)
     # With a file to write, the run goes on even if whoever reads the text has left.
     output = Patient(sys.stdout) if save else sys.stdout
     try:
-        async with _engine(url, values["model"], engine_flags) as address:
-            done = await _stream(address, data, create, None if values["json"] else output)
+        async with engine_of(values, engine_flags) as engine:
+            done = await _stream(engine.status, data, create, None if values["json"] else output)
     except (Failed, EngineGone, EngineFailed, EngineRefused) as error:
         print(f"error: {error}", file=sys.stderr)
         return error.status if isinstance(error, Failed) else 1
@@ -112,39 +112,13 @@ def _checked_save(save: str | None) -> Path | None:
     return path
 
 
-def _engine_url(values: Values) -> str | None:
-    if not values["engine"]:
-        return None
-    try:
-        return socket_url(values["engine"])
-    except ValueError as error:
-        raise SettingError(f"--engine: {error}") from None
-
-
-@contextlib.asynccontextmanager
-async def _engine(url: str | None, model: str, flags: Sequence[str]) -> AsyncIterator[str]:
-    """Socket address of the engine at `url`, or of a private one that lives as long as the context."""
-    if url is not None:
-        yield url
-        return
-    own = (f"--model={model}", "--host=127.0.0.1", "--port=0", "--exit-with-parent")
-    command = engine_command("serve", *own, *flags)
-    supervisor = Supervisor(command)
-    supervisor.start()
-    try:
-        await supervisor.wait_ready()
-        assert supervisor.status.url is not None
-        yield socket_url(supervisor.status.url)
-    finally:
-        await supervisor.stop()
-
-
 async def _stream(
-    url: str, image: bytes, create: wire.RequestCreate, output: Output | None
+    status: EngineStatus, image: bytes, create: wire.RequestCreate, output: Output | None
 ) -> wire.RequestDone:
     """Run the request, its events written to `output` as they come. Raises `Failed`, `EngineGone`."""
-    client = await EngineClient.open(url, CLIENT_NAME)
-    terminal = Terminal(output, _wants_ansi(sys.stdout.isatty(), os.environ)) if output else None
+    assert status.url is not None, "it is ready"
+    client = await EngineClient.open(socket_url(status.url), CLIENT_NAME, status.key)
+    terminal = Terminal(output, wants_ansi(sys.stdout.isatty(), os.environ)) if output else None
     try:
         await client.send(wire.ImagePut(IMAGE_ID, data_url(image)))
         await client.send(create)
@@ -158,13 +132,14 @@ async def _stream(
             if isinstance(message, (*wire.TERMINAL, wire.ErrorEvent)):
                 if terminal:
                     terminal.finish(isinstance(message, wire.RequestDone), create.skill)
-                return _done(message)
+                return done_of(message)
         raise EngineGone("The engine closed the connection.")
     finally:
         await client.close()
 
 
-def _done(message: wire.Message) -> wire.RequestDone:
+def done_of(message: wire.Message) -> wire.RequestDone:
+    """The end of a request, if that is a result. Raises `Failed` saying why it is none."""
     match message:
         case wire.RequestDone():
             return message
@@ -174,5 +149,6 @@ def _done(message: wire.Message) -> wire.RequestDone:
             raise Failed("The run was stopped.")
 
 
-def _wants_ansi(tty: bool, environ: Mapping[str, Any]) -> bool:
+def wants_ansi(tty: bool, environ: Mapping[str, Any]) -> bool:
+    """Whether text may be styled with escape codes."""
     return tty and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from dreamscope.app.data import data_folder
 from dreamscope.app.detections import detected
+from dreamscope.app.kept import find_run, history_folder, kept_history
 from dreamscope.app.store.connect import FILE
 from dreamscope.app.store.kinds import StoreError
 from dreamscope.app.store.portable import FILE_LIMIT_BYTES, unpack
-from dreamscope.app.store.store import Store
 from dreamscope.engine.settings import SettingError, Values
-from dreamscope.visualizers import facts, record_json
+from dreamscope.visualizers import record_json
 from dreamscope.visualizers.audit.check import Check, to_json
 from dreamscope.visualizers.audit.checks import audit
 from dreamscope.visualizers.audit.html import VERDICTS, summary
@@ -25,8 +23,6 @@ from dreamscope.visualizers.record import Record
 
 LOOK = 1
 """Exit status if any check wants a look."""
-MOST_CANDIDATES = 5
-"""Runs that are named where the beginning of an id fits several."""
 
 
 def audit_run(run: str, values: Values, environ: Mapping[str, str]) -> int:
@@ -62,31 +58,14 @@ def _from_file(path: Path) -> tuple[Record, list[Record]]:
 
 def _from_history(run: str, values: Values, environ: Mapping[str, str]) -> tuple[Record, list[Record]]:
     """The run whose id is `run` or alone begins with it, and the detect runs it can be compared with."""
-    folder: Path = values["data"] or data_folder(environ)
+    folder = history_folder(values, environ)
     if not (folder / FILE).is_file():
         raise SettingError(f"{run}: no such file, and {folder} holds no history.")
-    try:
-        store = Store.open(folder, limit=sys.maxsize)  # to look is no reason to purge
-    except StoreError as error:
-        raise SettingError(f"--data: {error}") from None
-    try:
-        record = _meant(store, run)
+    with kept_history(folder) as store:
+        record = find_run(store, run)
         if record is None:
             raise SettingError(f"{run}: neither a file nor a run of the history in {folder}.")
         return record, detected(store, record)
-    finally:
-        store.close()
-
-
-def _meant(store: Store, run: str) -> Record | None:
-    """The run of that id, or the only one whose id begins like that; `None` if there is none."""
-    ids = (run,) if store.record(run) else store.ids(run, MOST_CANDIDATES + 1)
-    found = [record for record in map(store.record, ids) if record is not None]
-    if len(found) < 2:
-        return found[0] if found else None
-    shown = ", ".join(f"{record.id} ({facts.question(record):.60})" for record in found[:MOST_CANDIDATES])
-    more = ", and more" if len(found) > MOST_CANDIDATES else ""
-    raise SettingError(clean(f"{run}: several runs begin with that, write more of the id: {shown}{more}."))
 
 
 def _line(record: Record, check: Check) -> str:

@@ -2,8 +2,8 @@
 
     record = await ask_recorded(engine, store, parse_ask(message), picture)
 
-1. The image is one that the store keeps. The run is on disk before its requests are sent, then its events as
-   they come.
+1. The image, if there is one, is one that the store keeps. The run is on disk before its requests are sent,
+   then its events as they come.
 2. What is returned is the run as it ended: done, failed, or interrupted if the engine went away meanwhile.
 3. Cancelling the task stops the requests, keeps what they wrote, and ends them as stopped.
 4. Nothing is written if the engine cannot be reached (`EngineGone`) or refuses the greeting
@@ -30,7 +30,8 @@ from dreamscope.visualizers.record import Part, Picture, Record
 CLIENT_NAME = "dreamscope-background/0.1"
 STOP_PATIENCE_S = 5.0
 """How long a cancelled request may take to say that it has ended."""
-_IMAGE_ID = "image"
+IMAGE_ID = "image"
+"""What messages of a conversation call the image."""
 _ENDS = {wire.RequestDone: "done", wire.RequestCancelled: "stopped", wire.RequestFailed: "failed"}
 
 
@@ -38,7 +39,7 @@ async def ask_recorded(
     engine: Engine,
     store: Store,
     ask: Ask,
-    picture: Picture,
+    picture: Picture | None,
     *,
     comparison: str | None = None,
     column: int = 0,
@@ -46,17 +47,18 @@ async def ask_recorded(
     tags: Sequence[str] = (),
     changed: Callable[[Sequence[str]], None] = lambda ids: None,
 ) -> Record:
-    """Run `ask` on `picture` to its end. `changed` (`Hub.changed`) is told when the run begins and ends.
+    """Run `ask` on `picture`, or on none, to its end. `changed` (`Hub.changed`) is told when it begins and
+    ends.
 
     Raises `EngineGone`, `EngineRefused` or `Invalid` as the module says; then nothing was recorded.
     """
-    image = await asyncio.to_thread(store.image, picture.hash)
-    if image is None:
+    image = await asyncio.to_thread(store.image, picture.hash) if picture else None
+    if picture and image is None:
         raise Invalid("image", words.IMAGE_NOT_KEPT)
-    url = engine.status.url
-    if url is None:
+    status = engine.status
+    if status.url is None:
         raise EngineGone("The engine is not running.")
-    client = await EngineClient.open(socket_url(url), CLIENT_NAME)
+    client = await EngineClient.open(socket_url(status.url), CLIENT_NAME, status.key)
     try:
         models = await _ready(client, image)
         model = _model_of(ask.create.model, models)
@@ -68,7 +70,7 @@ async def ask_recorded(
             revision=model.revision if model else "",
             answerer=answerer_of(model) if model else None,
             variant=ask.create.variant or "",
-            picture=image.picture,
+            picture=picture,
             parts=tuple(Part(create) for create in ask.creates),
             title=title,
             tags=tuple(tags),
@@ -80,16 +82,19 @@ async def ask_recorded(
         await client.close()
 
 
-async def _ready(client: EngineClient, image: StoredImage) -> Sequence[wire.ModelInfo]:
-    """Wait until a model is loaded and the engine has the image; returns the models."""
+async def _ready(client: EngineClient, image: StoredImage | None) -> Sequence[wire.ModelInfo]:
+    """Wait until a model is loaded and the engine has the image, if there is one; returns the models."""
     models: Sequence[wire.ModelInfo] = client.ready.models
-    await client.send(wire.ImagePut(_IMAGE_ID, data_url(image.data)))
-    decoded = False
+    decoded = image is None
+    if image is not None:
+        await client.send(wire.ImagePut(IMAGE_ID, data_url(image.data)))
+    elif not is_coming_up(models):
+        return models
     async for message in client.messages():
         match message:
             case wire.ImageReady():
                 decoded = True
-            case wire.ErrorEvent(ref=ref, error=error) if ref == _IMAGE_ID:
+            case wire.ErrorEvent(ref=ref, error=error) if ref == IMAGE_ID:
                 raise Invalid("image", error.message)
             case wire.Models():
                 models = message.models
@@ -146,7 +151,8 @@ class _Errand:
             await asyncio.to_thread(self._store.flush)
             self._changed([self._record.id])
             for request in self._requests:
-                await self._client.send(replace(request.create, image_id=_IMAGE_ID))
+                about = IMAGE_ID if self._record.picture and not request.create.messages else None
+                await self._client.send(replace(request.create, image_id=about))
                 request.sent = True
             await self._follow()
         except EngineGone:

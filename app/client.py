@@ -68,8 +68,11 @@ class EngineClient:
         self.ready = ready
 
     @classmethod
-    async def open(cls, url: str, client: str) -> EngineClient:
-        """Connect to `url` (from `socket_url`) and greet. Raises `EngineGone` or `EngineRefused`."""
+    async def open(cls, url: str, client: str, key: str | None = None) -> EngineClient:
+        """Connect to `url` (from `socket_url`) and greet, with `key` for an engine that asks for one.
+
+        Raises `EngineGone` or `EngineRefused`.
+        """
         try:
             async with asyncio.timeout(HELLO_TIMEOUT_S):
                 socket = await connect(
@@ -80,7 +83,7 @@ class EngineClient:
                     proxy=None,
                 )
                 try:
-                    return cls(socket, await _greet(socket, client))
+                    return cls(socket, await _greet(socket, client, key))
                 except BaseException:
                     await socket.close()
                     raise
@@ -113,8 +116,8 @@ class EngineClient:
         await self._socket.close()
 
 
-async def _greet(socket: ClientConnection, client: str) -> wire.Ready:
-    await socket.send(wire.encode(wire.Hello(client=client)))
+async def _greet(socket: ClientConnection, client: str, key: str | None) -> wire.Ready:
+    await socket.send(wire.encode(wire.Hello(client=client, auth=key)))
     answer = _decode(await socket.recv())
     if isinstance(answer, wire.Ready):
         return answer

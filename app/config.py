@@ -1,14 +1,12 @@
 """The settings of the app: one table that drives the flags, the environment, `--help` and the page's form.
 
-Commands: `up` (engine and web), `web` (the page alone), `ask` and `audit`. The engine has its own table;
-flags that are not in this one are passed on to the engine child unread.
+Commands: `up` (engine and web), `web` (the page alone), and those that do their work in the terminal. The
+engine has its own table; flags that are not in this one are passed on to the engine child unread.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from dreamscope.engine.settings import Setting, boolean, comma_list
+from dreamscope.engine.settings import Setting, boolean, comma_list, folder
 
 DEFAULT_PORT = 7860
 DEFAULT_ENGINE_PORT = 2020
@@ -42,14 +40,6 @@ IMAGE_LIMIT_BYTES = 18_000_000
 """Largest image file: in base64 and with its envelope it fits into one message to the engine."""
 
 
-def folder(text: str) -> Path:
-    """The `type` of settings that name a folder which may still have to be made. Raises `ValueError`."""
-    path = Path(text).expanduser()
-    if not text.strip() or (path.exists() and not path.is_dir()):
-        raise ValueError(text)
-    return path.absolute()
-
-
 def page_key(text: str) -> str:
     """The `type` of the page's key. Raises `ValueError`."""
     if len(text) < SHORTEST_KEY or not text.isascii() or not text.isprintable() or " " in text:
@@ -59,7 +49,12 @@ def page_key(text: str) -> str:
 
 RUNNING: tuple[Setting, ...] = (
     Setting(
-        "model", str, "sprite-2", "Model the engine loads: a known name or a local folder.", metavar="NAME"
+        "model",
+        str,
+        "sprite-2",
+        "Model the engine loads: a known name or a local folder.",
+        commands=("up", "web", "ask", "chat", "doctor"),
+        metavar="NAME",
     ),
     Setting("host", str, "127.0.0.1", "Address the page listens on.", commands=("up", "web")),
     Setting(
@@ -69,7 +64,7 @@ RUNNING: tuple[Setting, ...] = (
         "Port of the page; when it is taken, the next free one is used.",
         minimum=1,
         maximum=65535,
-        commands=("up", "web"),
+        commands=("up", "web", "doctor"),
     ),
     Setting(
         "browser",
@@ -85,22 +80,31 @@ RUNNING: tuple[Setting, ...] = (
         "Port of the engine that is started; when it is taken, the next free one is used.",
         minimum=1,
         maximum=65535,
-        commands=("up",),
+        commands=("up", "doctor"),
     ),
     Setting(
         "engine",
         str,
         None,
         "URL of an engine that runs already, such as ws://127.0.0.1:2020; none is started then.",
-        commands=("up", "web", "ask"),
+        commands=("up", "web", "ask", "chat"),
         metavar="URL",
+    ),
+    Setting(
+        "engine_key",
+        str,
+        None,
+        "API key for the engine at --engine, if it asks for one; better set in the environment.",
+        commands=("up", "web", "ask", "chat"),
+        secret=True,
+        metavar="KEY",
     ),
     Setting(
         "data",
         folder,
         None,
         "Folder that keeps the history; without one, dreamscope in the system's folder for data.",
-        commands=("up", "web", "audit"),
+        commands=("up", "web", "audit", "doctor", "history"),
         metavar="FOLDER",
     ),
     Setting(
@@ -108,6 +112,13 @@ RUNNING: tuple[Setting, ...] = (
         boolean,
         True,
         "Keep every run with its image on this machine; --no-history forgets them when Dreamscope ends.",
+        commands=("up", "web"),
+    ),
+    Setting(
+        "retention",
+        boolean,
+        True,
+        "Keep runs; --no-retention deletes them once no page is open, and in the engine when they end.",
         commands=("up", "web"),
     ),
     Setting(
@@ -154,7 +165,7 @@ SAMPLING: tuple[Setting, ...] = (
         "How freely words are chosen: 0 always takes the likeliest, higher values vary more.",
         minimum=0,
         maximum=2,
-        commands=("ask",),
+        commands=("ask", "chat"),
     ),
     Setting(
         "top_p",
@@ -163,7 +174,7 @@ SAMPLING: tuple[Setting, ...] = (
         "Choose only among the likeliest words that together reach this probability.",
         minimum=0.01,
         maximum=1,
-        commands=("ask",),
+        commands=("ask", "chat"),
     ),
     Setting(
         "max_tokens",
@@ -172,7 +183,7 @@ SAMPLING: tuple[Setting, ...] = (
         "Longest reasoning and answer together, in tokens.",
         minimum=1,
         maximum=2048,
-        commands=("ask",),
+        commands=("ask", "chat"),
     ),
     Setting(
         "max_objects",
@@ -181,7 +192,7 @@ SAMPLING: tuple[Setting, ...] = (
         "Most points or boxes to return.",
         minimum=1,
         maximum=1000,
-        commands=("ask",),
+        commands=("ask", "chat"),
     ),
     Setting(
         "seed",
@@ -190,7 +201,7 @@ SAMPLING: tuple[Setting, ...] = (
         "The same seed gives the same run again; without one every run draws anew.",
         minimum=0,
         maximum=2**31 - 1,
-        commands=("ask",),
+        commands=("ask", "chat"),
     ),
 )
 
@@ -201,7 +212,7 @@ ASKING: tuple[Setting, ...] = (
         boolean,
         True,
         "Think in words that point at the image before answering; --no-reasoning answers at once.",
-        commands=("ask",),
+        commands=("ask", "chat"),
     ),
     Setting("length", str, "normal", "How much a caption says.", choices=CAPTION_LENGTHS, commands=("ask",)),
     Setting(
@@ -225,7 +236,7 @@ ASKING: tuple[Setting, ...] = (
         str,
         None,
         "Answer through this adapter of the model.",
-        commands=("ask",),
+        commands=("ask", "chat"),
         metavar="NAME@STEP",
     ),
     Setting(
@@ -240,7 +251,7 @@ ASKING: tuple[Setting, ...] = (
         boolean,
         False,
         "Print the result as JSON once it is complete.",
-        commands=("ask", "audit"),
+        commands=("ask", "audit", "doctor", "history"),
     ),
     Setting(
         "save",

@@ -3,8 +3,8 @@
     guarded(app)        in front of our routes and Gradio's
 
 1. What changes something comes from a page of ours, or from a program that is no browser.
-2. It is below `/api/`. Gradio's own routes that take something, such as its uploads, are not used by the page
-   and would let anybody fill the disk, so they are closed.
+2. It is below `/api/`, or goes through one of the `doors` to Gradio's API. Gradio's other routes that take
+   something are not used by anybody and would let anybody fill the disk, so they are closed.
 3. Pages of this server load nothing from anywhere else. A route may be stricter.
 """
 
@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dreamscope.app import words
+from dreamscope.app.doors import Doors, is_door
 from dreamscope.app.origin import own_page
 
 OUR_CHANGES = "/api/"
@@ -39,12 +40,14 @@ _ADDED = (
 
 
 def guarded(app: ASGIApp) -> ASGIApp:
-    """`app` behind both of the below."""
-    return SecurityHeaders(OwnChanges(app))
+    """`app` behind both of the below, and what goes to Gradio through its doors."""
+    return SecurityHeaders(OwnChanges(Doors(app)))
 
 
 class OwnChanges:
-    """ASGI middleware that refuses what changes something, unless it comes from us and goes below `/api/`."""
+    """ASGI middleware that refuses what changes something, unless it comes from us and goes below `/api/` or
+    through a door.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -59,7 +62,8 @@ class OwnChanges:
             return None
         if not own_page(HTTPConnection(scope).headers):
             return _refused(403, words.FOREIGN_PAGE)
-        return None if scope["path"].startswith(OUR_CHANGES) else _refused(405, words.NOTHING_TAKEN)
+        path = scope["path"]
+        return None if path.startswith(OUR_CHANGES) or is_door(path) else _refused(405, words.NOTHING_TAKEN)
 
 
 class SecurityHeaders:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from importlib.resources import as_file, files
+from importlib.util import find_spec
 from pathlib import Path
 
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
@@ -13,6 +14,7 @@ from starlette.types import ASGIApp
 
 from dreamscope.app import words
 from dreamscope.app.context import Context
+from dreamscope.app.forgetting import Forgetting
 from dreamscope.app.guard import ELSEWHERE_POLICY, guarded
 from dreamscope.app.hub import Hub
 from dreamscope.app.origin import same_origin
@@ -24,20 +26,24 @@ from dreamscope.app.supervisor import Engine
 from dreamscope.app.ui.examples import Example, example_bytes, load_examples
 
 
-def build_app(engine: Engine, store: Store) -> ASGIApp:
-    """The page for `engine` with the history in `store`. Importing Gradio takes seconds: call it late."""
+def build_app(engine: Engine, store: Store, retention: bool = True) -> ASGIApp:
+    """The page for `engine` with the history in `store`. Importing Gradio takes seconds: call it late.
+
+    Without `retention` the history is deleted once no page is open.
+    """
     # Read by Gradio when it is imported; without it the page would report to a server elsewhere.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     import gradio as gr
 
+    from dreamscope.app.endpoints import Endpoints
     from dreamscope.app.ui.page import HEAD, build_page
     from dreamscope.app.ui.theme import theme
 
     examples = load_examples()
-    app = build_routes(engine, examples, store)
+    app = build_routes(engine, examples, store, retention)
     gr.mount_gradio_app(
         app,
-        build_page(examples),
+        build_page(examples, Endpoints(app.state.context), retention),
         path="/",
         theme=theme(),
         head=HEAD,
@@ -45,16 +51,21 @@ def build_app(engine: Engine, store: Store) -> ASGIApp:
         run_history=False,
         ssr_mode=False,
         show_error=False,
+        mcp_server=find_spec("mcp") is not None,
     )
     return guarded(app)
 
 
-def build_routes(engine: Engine, examples: tuple[Example, ...], store: Store) -> FastAPI:
+def build_routes(
+    engine: Engine, examples: tuple[Example, ...], store: Store, retention: bool = True
+) -> FastAPI:
     """Everything of ours, without Gradio: `/ui/*`, `/example/<name>`, the page's websocket `/ws`, and what
     the modules of `app/routes` add.
     """
-    context = Context(engine, store, Hub(), examples)
+    hub = Hub() if retention else Hub(Forgetting(store).pages)
+    context = Context(engine, store, hub, examples)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.context = context
     app.mount("/ui", PageFiles(directory=static_folder()), name="ui")
 
     @app.get("/example/{name}")

@@ -211,7 +211,7 @@ class Relay:
             self._link.absent(status, told)
             return None
         try:
-            return await EngineClient.open(socket_url(status.url), CLIENT_NAME)
+            return await EngineClient.open(socket_url(status.url), CLIENT_NAME, status.key)
         except EngineGone:
             self._link.absent(status, told)
         except EngineRefused as error:

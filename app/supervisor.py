@@ -16,10 +16,11 @@ import asyncio
 import enum
 import json
 import os
+import secrets
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 STOP_TIMEOUT_S = 10.0
@@ -45,13 +46,14 @@ class EngineStatus:
     """What the page needs to know of the engine process.
 
     `url` is where it listens (`None` while it does not), `detail` its latest line, `restarts` how often it
-    was started again.
+    was started again, `key` what it lets us in with.
     """
 
     phase: Phase
     url: str | None = None
     detail: str = ""
     restarts: int = 0
+    key: str | None = field(default=None, repr=False)
 
 
 class Engine(Protocol):
@@ -64,14 +66,15 @@ class Engine(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RemoteEngine:
-    """An engine that somebody else starts and stops."""
+    """An engine that somebody else starts and stops; `key` is for one that asks for it."""
 
     url: str
+    key: str | None = field(default=None, repr=False)
 
     @property
     def status(self) -> EngineStatus:
         """Only the address is known."""
-        return EngineStatus(Phase.UNKNOWN, self.url)
+        return EngineStatus(Phase.UNKNOWN, self.url, key=self.key)
 
 
 class EngineFailed(RuntimeError):
@@ -87,7 +90,7 @@ class Supervisor:
     def __init__(self, command: Sequence[str], echo: Callable[[str], None] = lambda line: None) -> None:
         self._command = list(command)
         self._echo = echo
-        self._status = EngineStatus(Phase.STARTING)
+        self._status = EngineStatus(Phase.STARTING, key=secrets.token_urlsafe(32))
         self._process: asyncio.subprocess.Process | None = None
         self._task: asyncio.Task[None] | None = None
         self._settled = asyncio.Event()  # first ready, or failed
@@ -144,7 +147,7 @@ class Supervisor:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             limit=_LINE_LIMIT,
-            env=os.environ | {"PYTHONUNBUFFERED": "1"},
+            env=os.environ | {"PYTHONUNBUFFERED": "1", "DREAMSCOPE_PARENT_KEY": self._status.key or ""},
             start_new_session=True,  # Ctrl-C reaches this process alone, which then stops the child
         )
         assert process.stdout is not None

@@ -39,11 +39,15 @@ def up(values: Values, engine_flags: Sequence[str], environ: Mapping[str, str], 
     listener = bind(values["host"], values["port"])
     engine: RemoteEngine | Supervisor
     if values["engine"]:
-        engine = RemoteEngine(_checked_url(values["engine"]))
+        engine = RemoteEngine(_checked_url(values["engine"]), values["engine_key"])
     else:
-        flags = [f"--model={values['model']}", "--host=127.0.0.1", "--exit-with-parent"]
+        flags = [f"--model={values['model']}", "--host=127.0.0.1", "--exit-with-parent", "--drain=0"]
         if "engine_port" in values.explicit:
             flags.append(f"--port={values['engine_port']}")
+        if "data" in values.explicit:
+            flags.append(f"--data={values['data']}")
+        if not values["retention"]:
+            flags.append("--no-retention")
         engine = Supervisor(
             engine_command("serve", *flags, *engine_flags), lambda line: say(f"engine: {line}")
         )
@@ -55,7 +59,7 @@ def up(values: Values, engine_flags: Sequence[str], environ: Mapping[str, str], 
 def web(values: Values, environ: Mapping[str, str], say: Print) -> int:
     """The page alone, for an engine that somebody else runs; returns the exit status."""
     listener = bind(values["host"], values["port"])
-    engine = RemoteEngine(_checked_url(values["engine"] or "ws://127.0.0.1:2020"))
+    engine = RemoteEngine(_checked_url(values["engine"] or "ws://127.0.0.1:2020"), values["engine_key"])
     with contextlib.closing(open_history(values, environ)) as store:
         return asyncio.run(_serve(engine, store, listener, Reach.of(values, False), say))
 
@@ -109,18 +113,19 @@ def _checked_url(engine: str) -> str:
 @dataclass(frozen=True, slots=True)
 class Reach:
     """Where the page is and for whom: the address it listens on, who may use it, whether it is made public
-    through a tunnel, whether a browser opens it.
+    through a tunnel, whether a browser opens it, whether what is done there is kept.
     """
 
     host: str
     access: Access
     public: bool
     opens: bool
+    retention: bool
 
     @classmethod
     def of(cls, values: Values, opens: bool) -> Reach:
         """What the settings ask for."""
-        return cls(values["host"], Access.of(values), values["share"], opens)
+        return cls(values["host"], Access.of(values), values["share"], opens, values["retention"])
 
 
 async def _serve(engine: Engine, store: Store, listener: socket.socket, reach: Reach, say: Print) -> int:
@@ -130,7 +135,7 @@ async def _serve(engine: Engine, store: Store, listener: socket.socket, reach: R
     if supervisor:
         supervisor.start()
     try:
-        app = Gate(await asyncio.to_thread(_build, engine, store), reach.access)
+        app = Gate(await asyncio.to_thread(_build, engine, store, reach.retention), reach.access)
         server = _Server(_uvicorn_config(app))
         logging.getLogger("uvicorn.error").addFilter(_is_news)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -190,10 +195,10 @@ async def _publish(tunnel: Tunnel, access: Access, say: Print) -> None:
     say(f"Warning: {words.SHARE_WARNING}")
 
 
-def _build(engine: Engine, store: Store) -> Any:
+def _build(engine: Engine, store: Store, retention: bool) -> Any:
     from dreamscope.app.main import build_app  # Gradio takes seconds to import; the engine loads meanwhile
 
-    return build_app(engine, store)
+    return build_app(engine, store, retention)
 
 
 def _stop_on_signals() -> asyncio.Event:

@@ -23,6 +23,10 @@ IMAGE_MISSING = "Choose an image first: open one, drop it here, or pick a scene.
 IMAGE_UNREADABLE = "This file is not an image that can be opened. Use JPEG, PNG, WebP, GIF or BMP."
 IMAGE_NOT_KEPT = "This image is not in the history any more. Open it again."
 IMAGE_TOO_MANY_PIXELS = "This image has too many pixels. Up to 50 million can be opened."
+IMAGE_AS_TEXT = "An image is what the upload answered, or a data: URL in base64; addresses are not fetched."
+NO_CONVERSATION = (
+    'A conversation is a list of {"role": "user" or "assistant", "content": text}; it ends with the user.'
+)
 IMAGE_NOT_FOUND = "This scene is not here any more."
 FOREIGN_PAGE = "Only pages of this Dreamscope may change something here."
 NOTHING_TAKEN = "Nothing can be sent to this address."

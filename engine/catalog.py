@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from dreamscope.engine.models.registry import find_model
-from dreamscope.engine.weights.hub import locate
+from dreamscope.engine.models.registry import ModelSpec, find_model
+from dreamscope.engine.weights.hub import local_files, locate
 from dreamscope.engine.weights.known import known_models, state_of
-from dreamscope.engine.weights.progress import Report
+from dreamscope.engine.weights.progress import Report, size
+from dreamscope.engine.weights.revision import revision_of
+from dreamscope.engine.weights.verify import verify
 
 
 def entries(models_dir: Path | None = None) -> list[dict[str, Any]]:
-    """One JSON object per known model, and per checkpoint below `models_dir`."""
-    return [
-        {
-            "id": spec.id,
-            "name": spec.name,
-            "description": spec.description,
-            "state": state_of(spec),
-            "reason": spec.unavailable,
-            "skills": list(spec.skills),
-            "aliases": list(spec.aliases),
-            "context_length": spec.context_length,
-        }
-        for spec in known_models(models_dir)
-    ]
+    """One JSON object per known model, and per checkpoint below `models_dir`.
+
+    `bytes` is what its files take on this machine, or about what a download will; `where` is the file of its
+    weights here, or the repository that it comes from.
+    """
+    return [_entry(spec) for spec in known_models(models_dir)]
 
 
 def print_models(stream: TextIO, as_json: bool, models_dir: Path | None = None) -> None:
@@ -35,16 +30,48 @@ def print_models(stream: TextIO, as_json: bool, models_dir: Path | None = None) 
     if as_json:
         stream.write(json.dumps(listed, indent=2) + "\n")
         return
-    rows = [("MODEL", "STATE", "SKILLS", "DESCRIPTION")]
-    rows += [(m["id"], m["state"], " ".join(m["skills"]), m["description"]) for m in listed]
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    rows = [("MODEL", "STATE", "SIZE", "SKILLS", "WHERE")]
+    rows += [
+        (m["id"], m["state"], size(m["bytes"]) if m["bytes"] else "", " ".join(m["skills"]), m["where"])
+        for m in listed
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
     for row in rows:
         cells = [text.ljust(width) for text, width in zip(row, widths, strict=False)]
-        stream.write("  ".join([*cells, row[3]]) + "\n")
+        stream.write("  ".join([*cells, row[4]]).rstrip() + "\n")
 
 
-def pull(name: str, report: Report, stream: TextIO) -> None:
-    """Make the files of a model present. Raises `DreamscopeError` saying what to do."""
-    spec = find_model(name)
-    files = locate(spec, report)
-    stream.write(f"{spec.id} is ready: {files.weights}\n")
+def pull(names: Sequence[str], report: Report, stream: TextIO) -> None:
+    """Make the files of models present and check them, going on with a download that was cut off.
+
+    Raises `DreamscopeError` saying what to do.
+    """
+    specs = [find_model(name) for name in names]  # a wrong name is told before anything is fetched
+    for spec in specs:
+        files = locate(spec, report)
+        verify(spec, files, report)
+        stream.write(f"{spec.id} is ready: {files.weights}\n")
+
+
+def _entry(spec: ModelSpec) -> dict[str, Any]:
+    here = local_files(spec)
+    expected = spec.hub.size if spec.hub is not None else None
+    return {
+        "id": spec.id,
+        "name": spec.name,
+        "description": spec.description,
+        "state": state_of(spec),
+        "reason": spec.unavailable,
+        "skills": list(spec.skills),
+        "aliases": list(spec.aliases),
+        "context_length": spec.context_length,
+        "revision": revision_of(spec),
+        "bytes": sum(file.stat().st_size for file in here) if here else expected,
+        "where": str(here[0]) if here else _source(spec),
+    }
+
+
+def _source(spec: ModelSpec) -> str:
+    if spec.hub is not None:
+        return f"{spec.hub.weights.repo} at {spec.hub.weights.revision}"
+    return str(spec.directory() or "")

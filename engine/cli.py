@@ -1,21 +1,24 @@
-"""`python -m dreamscope.engine`: serve a model, list the models, fetch one."""
+"""`python -m dreamscope.engine`: serve models, list and fetch them; what the operator of a server needs."""
 
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
 
+from dreamscope.engine import keys_command, logs, stats_command
 from dreamscope.engine.config import SETTINGS
 from dreamscope.engine.errors import DreamscopeError
-from dreamscope.engine.settings import SettingError, Values, add_flags, load
+from dreamscope.engine.settings import SettingError, Values, add_flags, data_folder, load
 
 COMMANDS = {
     "serve": "run models behind Moondream's and OpenAI's HTTP API and a websocket",
-    "models": "list the known models and whether they are on this machine",
-    "pull": "download a model",
+    "models": "list the models, their size, and whether and where they are on this machine",
+    "pull": "download models, go on with a download that was cut off, and check what came",
+    "doctor": "tell as JSON what this machine has for running a model",
+    "keys": "make, list and revoke the API keys that servers on this machine ask for",
+    "stats": "show how a running server is doing",
 }
 
 
@@ -28,8 +31,11 @@ def build_parser() -> argparse.ArgumentParser:
         if name == "models":
             sub.add_argument("--json", action="store_true", help="print JSON instead of a table")
         if name == "pull":
-            sub.add_argument("name", help="a name from `models`", metavar="NAME")
-        add_flags(sub, SETTINGS, name)
+            sub.add_argument("names", nargs="+", help="names from `models`", metavar="NAME")
+        if name == "stats":
+            stats_command.add_flags(sub)
+        for each in keys_command.add_actions(sub) if name == "keys" else [sub]:
+            add_flags(each, SETTINGS, name)
     return parser
 
 
@@ -38,15 +44,17 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     options = build_parser().parse_args(arguments)
     try:
         values = load(SETTINGS, options.command, vars(options), environ)
-        logging.basicConfig(level=values["log_level"].upper(), format="%(levelname)s %(name)s: %(message)s")
-        logging.getLogger("httpcore").setLevel(logging.WARNING)  # it writes down the headers of endpoints
-        return _run(options, values)
+        private = options.command == "serve" and not values["retention"]
+        logs.configure(values["log_level"], values["log_format"], private)
+        return _run(options, values, environ)
     except SettingError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except DreamscopeError as error:
-        print(f"error: {error.message}", file=sys.stderr)
+    except (DreamscopeError, stats_command.NoAnswer) as error:
+        print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
 
 
 def run() -> None:
@@ -54,17 +62,29 @@ def run() -> None:
     sys.exit(main(sys.argv[1:], os.environ))
 
 
-def _run(options: argparse.Namespace, values: Values) -> int:
+def _run(options: argparse.Namespace, values: Values, environ: Mapping[str, str]) -> int:
     # Imported where needed: the model code takes seconds to import, and a server listens before that.
     if options.command == "serve":
         return _serve(values)
+    if options.command == "keys":
+        keys_command.run(options, values["data"] or data_folder(environ), sys.stdout)
+        return 0
+    if options.command == "stats":
+        stats_command.run(options, next(iter(values["api_key"]), None), sys.stdout)
+        return 0
+    if options.command == "doctor":
+        from dreamscope.engine.doctor import doctor
+
+        settings = (values[name] for name in ("model", "device", "dtype", "port", "models_dir"))
+        doctor(sys.stdout, *settings)
+        return 0
     from dreamscope.engine.catalog import print_models, pull
     from dreamscope.engine.weights.progress import console
 
     if options.command == "models":
         print_models(sys.stdout, options.json, values["models_dir"])
     else:
-        pull(options.name, console(sys.stderr), sys.stdout)
+        pull(options.names, console(sys.stderr), sys.stdout)
     return 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dreamscope.engine.settings import Setting, boolean, comma_list, existing_folder
+from dreamscope.engine.settings import Setting, boolean, comma_list, existing_folder, folder
 
 DEFAULT_PORT = 2020
 PORTS_TRIED = 21
@@ -15,7 +15,7 @@ SETTINGS: tuple[Setting, ...] = (
         str,
         "sprite-2",
         "Model to load first, for requests that name none: a name from `models`, or a local folder or file.",
-        commands=("serve",),
+        commands=("serve", "doctor"),
         metavar="NAME",
     ),
     Setting(
@@ -23,7 +23,7 @@ SETTINGS: tuple[Setting, ...] = (
         existing_folder,
         None,
         "Folder of checkpoints, one in each subfolder, that requests may name like the known models.",
-        commands=("serve", "models"),
+        commands=("serve", "models", "doctor"),
         metavar="DIR",
     ),
     Setting(
@@ -65,7 +65,7 @@ SETTINGS: tuple[Setting, ...] = (
         f"Port to listen on; when the default is taken the next {PORTS_TRIED - 1} are tried. 0 takes any.",
         minimum=0,
         maximum=65535,
-        commands=("serve",),
+        commands=("serve", "doctor"),
         variable="engine_port",
     ),
     Setting(
@@ -74,7 +74,7 @@ SETTINGS: tuple[Setting, ...] = (
         "auto",
         "Where the model runs; sim only pretends, without weights.",
         choices=("auto", "cpu", "cuda", "mlx", "sim"),
-        commands=("serve",),
+        commands=("serve", "doctor"),
     ),
     Setting(
         "dtype",
@@ -82,7 +82,7 @@ SETTINGS: tuple[Setting, ...] = (
         "auto",
         "Number format of the weights; auto takes the fastest one that is exact enough.",
         choices=("auto", "float32", "bfloat16", "float16"),
-        commands=("serve",),
+        commands=("serve", "doctor"),
     ),
     Setting(
         "threads",
@@ -98,6 +98,23 @@ SETTINGS: tuple[Setting, ...] = (
         comma_list,
         (),
         "Key that clients must send, or several with commas; better set in the environment.",
+        commands=("serve", "stats"),
+        secret=True,
+        metavar="KEY",
+    ),
+    Setting(
+        "data",
+        folder,
+        None,
+        "Folder of the keys of `dreamscope keys`; without one, dreamscope in the system's folder for data.",
+        commands=("serve", "keys"),
+        metavar="FOLDER",
+    ),
+    Setting(
+        "parent_key",
+        str,
+        None,
+        "Key of the process that starts the engine, let in whatever other keys there are.",
         commands=("serve",),
         secret=True,
         metavar="KEY",
@@ -108,6 +125,15 @@ SETTINGS: tuple[Setting, ...] = (
         False,
         "Listen without an API key even where other machines can connect.",
         commands=("serve",),
+    ),
+    Setting(
+        "allowed_hosts",
+        comma_list,
+        (),
+        "Names besides localhost that an engine without a key may be reached by, separated by commas.",
+        commands=("serve",),
+        metavar="NAMES",
+        variable="engine_hosts",
     ),
     Setting(
         "allowed_origins",
@@ -198,6 +224,23 @@ SETTINGS: tuple[Setting, ...] = (
         commands=("serve",),
     ),
     Setting(
+        "drain",
+        float,
+        20.0,
+        "Seconds that running requests may still take once the engine is to stop; then they are cancelled.",
+        minimum=0,
+        maximum=86_400,
+        commands=("serve",),
+        metavar="SECONDS",
+    ),
+    Setting(
+        "retention",
+        boolean,
+        True,
+        "Keep events for resuming and encoded images after a request; --no-retention keeps nothing.",
+        commands=("serve",),
+    ),
+    Setting(
         "exit_with_parent",
         boolean,
         False,
@@ -210,5 +253,12 @@ SETTINGS: tuple[Setting, ...] = (
         "warning",
         "What the engine writes to standard error.",
         choices=("debug", "info", "warning", "error"),
+    ),
+    Setting(
+        "log_format",
+        str,
+        "text",
+        "Form of what it writes; json is an object in each line. Prompts, answers and images are in neither.",
+        choices=("text", "json"),
     ),
 )

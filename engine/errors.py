@@ -26,6 +26,8 @@ class DreamscopeError(Exception):
     type: ClassVar[str] = "server_error"
     status: ClassVar[int] = 500
     retryable: ClassVar[bool] = False
+    retry_after: int = 1
+    """Seconds after which trying again may help, if it is `retryable`."""
 
     def __init__(self, message: str, param: str | None = None) -> None:
         super().__init__(message)
@@ -173,6 +175,14 @@ class OriginNotAllowed(DreamscopeError):
     status = 403
 
 
+class HostNotAllowed(DreamscopeError):
+    """The server was reached by a name that may be somebody else's."""
+
+    code = "host_not_allowed"
+    type = "permission_error"
+    status = 403
+
+
 class NotFound(DreamscopeError):
     """No such path."""
 
@@ -218,6 +228,19 @@ class TooManyRequests(DreamscopeError):
     type = "rate_limit_error"
     status = 429
     retryable = True
+
+
+class RateLimited(DreamscopeError):
+    """The key asks more often than it may."""
+
+    code = "rate_limit_exceeded"
+    type = "rate_limit_error"
+    status = 429
+    retryable = True
+
+    def __init__(self, message: str, param: str | None = None, retry_after: int = 1) -> None:
+        super().__init__(message, param)
+        self.retry_after = retry_after
 
 
 class ModelLoading(DreamscopeError):

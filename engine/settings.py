@@ -8,6 +8,7 @@ the default; an empty environment variable counts as unset.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,6 +124,26 @@ def existing_folder(text: str) -> Path:
     if not path.is_dir():
         raise ValueError(text)
     return path
+
+
+def folder(text: str) -> Path:
+    """The `type` of settings that name a folder which may still have to be made. Raises `ValueError`."""
+    path = Path(text).expanduser()
+    if not text.strip() or (path.exists() and not path.is_dir()):
+        raise ValueError(text)
+    return path.absolute()
+
+
+def data_folder(environ: Mapping[str, str], platform: str = sys.platform) -> Path:
+    """The folder for what Dreamscope keeps, where the system wants such a folder to be."""
+    if platform == "win32":
+        base = environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    elif platform == "darwin":
+        base = Path.home() / "Library" / "Application Support"
+    else:
+        named = environ.get("XDG_DATA_HOME", "")
+        base = named if named.startswith("/") else Path.home() / ".local" / "share"
+    return Path(base) / "dreamscope"
 
 
 def rows_of(table: Iterable[Setting], command: str) -> list[Setting]:

@@ -52,6 +52,10 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "engine.server": (*RUNTIME, "engine.remote", "engine.server", "engine.settings", "engine.config"),
     "engine.verify": (*RUNTIME, "engine.verify"),
     "engine.sprite": (*RUNTIME, "engine.sprite"),
+    "engine.logs": (),
+    "engine.keys_command": ("engine.prices", "engine.server.keystore", "engine.settings"),
+    "engine.stats_command": ("engine.settings",),
+    "engine.doctor": ("engine.devices", "engine.models", "engine.weights", "engine.errors", "engine.config"),
     "engine.catalog": ("engine.models", "engine.weights", "engine.errors"),
     "engine.cli": ("engine",),
     "engine.__main__": ("engine.cli",),
@@ -76,7 +80,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "scipy": ("visualizers",),
     "sqlite_utils": ("app.store",),
 }
-STDLIB_ONLY = (*BASE, "engine.settings", "engine.config")
+STDLIB_ONLY = (*BASE, "engine.settings", "engine.config", "engine.logs", "engine.server.keystore")
 
 
 def modules() -> Iterator[tuple[str, Path]]:

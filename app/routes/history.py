@@ -34,6 +34,7 @@ from starlette.responses import JSONResponse, Response
 from dreamscope.app import words
 from dreamscope.app.config import IMAGE_LIMIT_BYTES
 from dreamscope.app.context import Context
+from dreamscope.app.doors import UPLOAD
 from dreamscope.app.images import normalise
 from dreamscope.app.routes.answers import Answering, Refused, body_of, from_our_page, json_of
 from dreamscope.app.routes.history_answers import changes_of, run_json, search_of, strings_of, summary_json
@@ -193,6 +194,12 @@ def _images(routes: APIRouter, context: Context) -> None:
         data = await _file_of(request, IMAGE_LIMIT_BYTES)
         picture = await asyncio.to_thread(lambda: store.put_image(normalise(data)))
         return JSONResponse(asdict(picture), 201)
+
+    @routes.post(UPLOAD, dependencies=_OURS)
+    async def upload(request: Request) -> Response:
+        data = await _file_of(request, IMAGE_LIMIT_BYTES)
+        picture = await asyncio.to_thread(lambda: store.put_image(normalise(data)))
+        return JSONResponse([picture.hash])
 
 
 async def _file_of(request: Request, limit: int) -> bytes:

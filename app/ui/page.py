@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gradio as gr
 
+from dreamscope.app.endpoints import NAMES, Endpoints
 from dreamscope.app.ui.examples import Example
 from dreamscope.app.ui.shell import shell_html
 
@@ -23,13 +24,17 @@ HEAD = (
 )
 
 
-def build_page(examples: tuple[Example, ...]) -> gr.Blocks:
-    """The Blocks that is mounted at `/`. Its component mounts `static/main.js` on itself when it loads."""
+def build_page(examples: tuple[Example, ...], endpoints: Endpoints, retention: bool = True) -> gr.Blocks:
+    """The Blocks that is mounted at `/`. Its component mounts `static/main.js` on itself when it loads; its
+    API has the `endpoints`, which wait in the engine's queue and not in Gradio's.
+    """
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as blocks:
         gr.HTML(
-            html_template=shell_html(examples),
+            html_template=shell_html(examples, retention),
             js_on_load="import('/ui/main.js').then((module) => module.mount(element));",
             apply_default_css=False,
             elem_id="playground",
         )
+        for name in NAMES:
+            gr.api(getattr(endpoints, name), api_name=name, queue=False, concurrency_limit=None)
     return blocks

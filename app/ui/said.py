@@ -26,6 +26,14 @@ PRIVACY = (
     "A link that you share shows one run or comparison, until you revoke it or it expires. Images that you "
     "open by their address are fetched by your browser, and that site sees the request.",
 )
+NOT_RETAINED = (
+    "Nothing is kept: this Dreamscope runs with --no-retention. Images, questions, answers and shared "
+    "links lie in a temporary folder while a page is open and are deleted a minute after the last one is "
+    "closed. The engine that it has started forgets each run when it ends, and none of this is in its "
+    "log. Nothing is sent anywhere else: no telemetry, no fonts or scripts from other servers. A remote "
+    "model, if you choose one, gets the image and the question."
+)
+KEPT_BRIEFLY = "Here until the last page is closed: {runs}, {images}, {size}."
 PRIVACY_SURE = (
     "All runs, images, comparisons, notes and shared links are deleted for good, and what this browser "
     "remembers as well."

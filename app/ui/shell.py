@@ -83,8 +83,10 @@ _EXPIRIES = (
 )
 
 
-def shell_html(examples: tuple[Example, ...]) -> str:
-    """The whole page, one `div.ds`."""
+def shell_html(examples: tuple[Example, ...], retention: bool = True) -> str:
+    """The whole page, one `div.ds`; `retention`: whether it has to say that runs are kept."""
+    kept, *privacy = said.PRIVACY
+    privacy = [kept if retention else said.NOT_RETAINED, *privacy]
     sentences = {
         **playground_words(),
         "offline": words.PAGE_OFFLINE,
@@ -92,7 +94,7 @@ def shell_html(examples: tuple[Example, ...]) -> str:
         "close": "Close",
         "copy": "Copy",
         "labels": said.LABELS_OF_MARKS,
-        "privacy": said.PRIVACY_SAID,
+        "privacy": said.PRIVACY_SAID | ({} if retention else {"kept_nowhere": said.KEPT_BRIEFLY}),
         "share": said.SHARE_SAID,
         "download": said.DOWNLOAD_SAID,
     }
@@ -106,7 +108,7 @@ def shell_html(examples: tuple[Example, ...]) -> str:
             "history": history_html(),
             "pipeline": pipeline_html(),
             "shortcuts": "".join(_group(*group) for group in _SHORTCUTS),
-            "privacy": "".join(f"<p>{text(paragraph)}</p>" for paragraph in said.PRIVACY),
+            "privacy": "".join(f"<p>{text(paragraph)}</p>" for paragraph in privacy),
             "sure": text(said.PRIVACY_SURE),
             "sharing": text(said.SHARING),
             "expiries": "".join(_expiry(*row) for row in _EXPIRIES),

@@ -46,6 +46,13 @@ def open_device(name: str = "auto", dtype: str = "auto", threads: int | None = N
     return open_cuda(_resolved(dtype, "bfloat16" if torch.cuda.is_bf16_supported(False) else "float16"))
 
 
+def torch_build() -> str:
+    """Which PyTorch this is: its version and what it was built for."""
+    return (
+        f"{torch.__version__}, built for {f'CUDA {torch.version.cuda}' if torch.version.cuda else 'the CPU'}"
+    )
+
+
 def cpu_threads() -> int:
     """How many CPU threads one PyTorch operation uses in this thread."""
     return torch.get_num_threads()

@@ -173,7 +173,8 @@ class RemoteEngine:
         except DreamscopeError as error:
             end = job.failed(error)
         except Exception:
-            _log.exception("request %s failed", job.request.request_id)
+            fields = {"request_id": job.request.request_id}
+            _log.exception("request %s failed", job.request.request_id, extra={"fields": fields})
             end = job.failed(InternalError("The engine failed on this request; its log says why."))
         self._end(job, end)
 

@@ -54,7 +54,9 @@ class RemoteJob:
         try:
             self.deliver([(self.request.request_id, batch)])
         except Exception:
-            _log.exception("delivering events of request %s failed", self.request.request_id)
+            name = self.request.request_id
+            fields = {"request_id": name}
+            _log.exception("delivering events of request %s failed", name, extra={"fields": fields})
             self.deliver = _nowhere
             self.cancel("disconnect")
 

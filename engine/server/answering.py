@@ -76,12 +76,14 @@ class Asking:
                 dialect = asked.speak(accepted)
                 headers = {"x-model": quote(accepted.model, safe="/@:+ ")}
                 if asked.stream:
-                    await self._stream(call, dialect, headers, send)
+                    await self._stream(scope["request_id"], call, dialect, headers, send)
                 else:
                     answer = AsciiJson(dialect.body(await call.done()), headers=headers)
                     await answer(scope, receive, send)
 
-    async def _stream(self, call: Call, dialect: Dialect, headers: Mapping[str, str], send: Send) -> None:
+    async def _stream(
+        self, request_id: str, call: Call, dialect: Dialect, headers: Mapping[str, str], send: Send
+    ) -> None:
         options = self._hub.options
         event = await call.next(options.keep_alive)
         stream = EventStream(send, options.stall_seconds)
@@ -101,13 +103,13 @@ class Asking:
         except ClientGone:
             raise
         except Exception as error:  # a stream that merely ends looks like success to the clients
-            for payload in dialect.failure(_told(error)):
+            for payload in dialect.failure(_told(error, request_id)):
                 await stream.data(payload)
         await stream.close()
 
 
-def _told(error: Exception) -> wire.ErrorInfo:
+def _told(error: Exception, request_id: str) -> wire.ErrorInfo:
     if not isinstance(error, errors.DreamscopeError):
-        _log.error("a stream failed", exc_info=error)
+        _log.error("a stream failed", exc_info=error, extra={"fields": {"request_id": request_id}})
         error = errors.InternalError("The server failed on this request.")
     return error.info()

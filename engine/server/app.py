@@ -70,5 +70,5 @@ def build_app(shelf: Shelf, options: ServerOptions, clock: Clock | None = None) 
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
-    layers = Addressing(Drain(Gate(app, options)), hub.knows, hub.tally.answered)
+    layers = Addressing(Drain(Gate(app, hub)), hub.knows, hub.tally.answered)
     return EngineApp(layers, door)

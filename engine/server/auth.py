@@ -24,7 +24,7 @@ def owner_of(key: str | None, keys: Sequence[str]) -> str | None:
     """
     if not keys:
         return "anyone"
-    given = hashlib.sha256((key or "").encode()).digest()
+    given = hashlib.sha256((key or "").encode("utf-8", "surrogatepass")).digest()
     owner = None
     for index, known in enumerate(keys):
         if hmac.compare_digest(given, hashlib.sha256(known.encode()).digest()):
@@ -57,6 +57,29 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False
+
+
+def host_known(host: str | None, allowed: Sequence[str]) -> bool:
+    """May a server that needs no key be reached by the name in this `Host` header?
+
+    Somebody can make a name of theirs point at this machine, and a page from there would then be of the same
+    origin as this server. They cannot do that with an address, nor with a name of the loopback; other names
+    are listed in `allowed`. Programs that send no `Host` are no page.
+    """
+    if host is None:
+        return True
+    name = _host_name(f"//{host}")
+    if name is None:
+        return False
+    return is_loopback(name) or _is_address(name) or name in (each.lower() for each in allowed)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _host_name(url: str) -> str | None:

@@ -20,8 +20,8 @@ from typing import Any, Protocol
 
 from dreamscope.engine import errors, wire
 from dreamscope.engine.server import intake
-from dreamscope.engine.server.auth import owner_of
 from dreamscope.engine.server.hub import REQUEST_ID, GetImages, Hub
+from dreamscope.engine.server.keyring import MISSING
 from dreamscope.engine.server.outbox import Frame, Outbox
 from dreamscope.engine.server.subscription import StatsFeed
 from dreamscope.engine.server.traces import TraceFeed
@@ -190,6 +190,8 @@ class Connection:
                 self._greet(message)
             else:
                 await self._dispatch(message, self._owner)
+        except errors.InvalidApiKey as error:
+            self._turn_away(BAD_KEY, error)
         except errors.DreamscopeError as error:
             self._refuse(message, error)
 
@@ -197,11 +199,9 @@ class Connection:
         if not isinstance(message, wire.Hello) or message.protocol != wire.PROTOCOL:
             self._turn_away(BAD_FRAME, errors.InvalidParameter(FIRST_MESSAGE, "type"))
             return
-        keys = self._hub.options.api_keys
-        self._owner = owner_of(message.auth, keys) or owner_of(self._header_key, keys)
+        self._owner = self._hub.keyring.owner(message.auth, self._header_key)
         if self._owner is None:
-            self._turn_away(BAD_KEY, errors.InvalidApiKey("The API key is missing or wrong."))
-            return
+            raise errors.InvalidApiKey(MISSING)
         models = self._hub.shelf.infos()
         limits, presets = self._hub.options.limits(), catalogue().presets
         server = f"dreamscope/{version('dreamscope')}"
@@ -210,6 +210,7 @@ class Connection:
         self._hub.shelf.look()
 
     async def _dispatch(self, message: wire.Message, owner: str) -> None:
+        self._hub.keyring.check(owner)
         match message:
             case wire.ImagePut():
                 await self._put_image(message)

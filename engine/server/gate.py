@@ -7,9 +7,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dreamscope.engine import errors
-from dreamscope.engine.server.auth import origin_allowed, owner_of, presented_key
+from dreamscope.engine.server.auth import host_known, origin_allowed, presented_key
 from dreamscope.engine.server.http import error_response
-from dreamscope.engine.server.options import ServerOptions
+from dreamscope.engine.server.hub import Hub
+from dreamscope.engine.server.keyring import MISSING
 
 NEEDS_KEY = ("/v1/", "/metrics")
 _CORS = {
@@ -20,15 +21,16 @@ _CORS = {
 
 
 class Gate:
-    """ASGI middleware that refuses pages of foreign origins and wrong keys, and answers preflights.
+    """ASGI middleware that refuses pages of foreign origins, strange host names, wrong keys, and while the
+    server stops what asks for something; and answers preflights.
 
     Without it any web page could ask a model on this machine: a body is taken as JSON whatever its type, so a
     browser would send one without a preflight. Leaves the name of the key's owner in `scope["owner"]`.
     """
 
-    def __init__(self, app: ASGIApp, options: ServerOptions) -> None:
+    def __init__(self, app: ASGIApp, hub: Hub) -> None:
         self._app = app
-        self._options = options
+        self._hub = hub
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection; websockets have a door of their own."""
@@ -37,28 +39,43 @@ class Gate:
             return
         headers = Headers(scope=scope)
         origin = headers.get("origin")
-        refusal = self._foreign(origin, headers.get("host"))
+        refusal = refused_page(self._hub, headers)
         if refusal is not None:
             await error_response(refusal, scope["request_id"])(scope, receive, send)
             return
         if scope["method"] == "OPTIONS":
             await Response(status_code=204, headers=_CORS | _allowed(origin))(scope, receive, send)
             return
-        owner = owner_of(presented_key(headers), self._options.api_keys)
-        app = self._app
-        if owner is None and scope["path"].startswith(NEEDS_KEY):
-            app = error_response(
-                errors.InvalidApiKey("The API key is missing or wrong."), scope["request_id"]
-            )
+        app, owner = self._app, None
+        try:
+            owner = self._hub.keyring.owner(presented_key(headers))
+            self._check(scope, owner)
+        except errors.DreamscopeError as error:
+            app = error_response(error, scope["request_id"])
         await app({**scope, "owner": owner}, receive, _with_headers(send, _allowed(origin)))
 
-    def _foreign(self, origin: str | None, host: str | None) -> errors.DreamscopeError | None:
-        if origin_allowed(origin, host, self._options.allowed_origins):
-            return None
+    def _check(self, scope: Scope, owner: str | None) -> None:
+        """Raises `InvalidApiKey`, or `ShuttingDown` for what would begin something new."""
+        if owner is None and scope["path"].startswith(NEEDS_KEY):
+            raise errors.InvalidApiKey(MISSING)
+        if self._hub.stopping and scope["method"] == "POST":
+            raise errors.ShuttingDown("The server is stopping.")
+
+
+def refused_page(hub: Hub, headers: Headers) -> errors.DreamscopeError | None:
+    """Why a page may not ask this server, websockets included; `None` if it may, or is no page."""
+    origin, host, options = headers.get("origin"), headers.get("host"), hub.options
+    if not hub.keyring.locked and not host_known(host, options.allowed_hosts):
+        return errors.HostNotAllowed(
+            f"This server needs no key, so it is not to be reached as {host!r:.100}, which may be anybody's "
+            "name for it; start the engine with --allowed-hosts to admit that name, or make a key."
+        )
+    if not origin_allowed(origin, host, options.allowed_origins):
         return errors.OriginNotAllowed(
             f"Pages of {origin!r:.100} may not ask this server; "
             "start the engine with --allowed-origins to admit them."
         )
+    return None
 
 
 def _allowed(origin: str | None) -> dict[str, str]:

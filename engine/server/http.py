@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dreamscope.engine import errors, wire
+from dreamscope.engine.server import journal
 
 _SLASHES = re.compile(r"/{2,}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
@@ -52,10 +54,13 @@ class Addressing:
         path = path[:-1] if len(path) > 1 and path.endswith("/") else path
         request_id = self._request_id(scope)
         scope = {**scope, "path": path, "raw_path": path.encode(), "request_id": request_id}
+        came = time.monotonic()
 
         async def send_with_id(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 self._count(message["status"])
+                method, passed = scope.get("method", "WEBSOCKET"), time.monotonic() - came
+                journal.answered(request_id, method, path, message["status"], passed)
                 headers = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
                 message = {**message, "headers": headers}
             await send(message)
@@ -122,5 +127,5 @@ async def internal_error(request: Request, exc: Exception) -> Response:
 def _advice(error: errors.DreamscopeError) -> dict[str, str]:
     """Whether trying again helps, as clients read it."""
     if error.retryable:
-        return {"Retry-After": "1"}
+        return {"Retry-After": str(error.retry_after)}
     return {"x-should-retry": "false"} if error.status > 500 else {}

@@ -25,8 +25,11 @@ from typing import Any
 from dreamscope.engine import errors, wire
 from dreamscope.engine.runtime.metrics import milliseconds
 from dreamscope.engine.server import intake
+from dreamscope.engine.server.accounts import Accounts
 from dreamscope.engine.server.bridge import LoopBridge
 from dreamscope.engine.server.clock import Clock
+from dreamscope.engine.server.journal import Journal
+from dreamscope.engine.server.keyring import Keyring
 from dreamscope.engine.server.options import ServerOptions
 from dreamscope.engine.server.outbox import Frame
 from dreamscope.engine.server.registry import Listener, Record, Registry
@@ -54,7 +57,12 @@ class Hub:
         self.clock = clock
         self.desk = StatsDesk(shelf, options, clock)
         self.tally = Tally()
-        self.registry = Registry(clock, lambda request_id: self._stop(request_id, "disconnect"))
+        self.keyring = Keyring(options, clock)
+        self.accounts = Accounts(self.keyring.store, clock)
+        self.journal = Journal()
+        self.registry = Registry(
+            clock, lambda request_id: self._stop(request_id, "disconnect"), options.replay_seconds
+        )
         self.traces = TraceDesk(shelf)
         self.stopping = False
         self.greeted: set[Listener] = set()
@@ -72,14 +80,15 @@ class Hub:
         self.shelf.open(self._broadcast)
 
     async def close(self) -> None:
-        """Refuse new requests, cancel the running ones, and give their last events a moment to arrive."""
+        """Refuse new requests, let the running ones finish as long as is allowed, then cancel them and give
+        their last events a moment to arrive.
+        """
         self.stopping = True
+        await self._quiet_within(self.options.finish_seconds)
         for record in self.registry.running():
             self._stop(record.request_id, "shutdown")
-        if self.registry.running():
-            timer = self.clock.call_later(self.options.drain_seconds, self._all_quiet.set)
-            await self._all_quiet.wait()
-            timer.cancel()
+        await self._quiet_within(self.options.drain_seconds)
+        await self.accounts.close()
         await self.shelf.stop()
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
@@ -92,6 +101,10 @@ class Hub:
             return record is not None and record.owner == owner
 
         return mine
+
+    def hurry(self) -> None:
+        """Let nothing finish any more, once it is closing."""
+        self._all_quiet.set()
 
     def knows(self, request_id: str) -> bool:
         """Whether this id belongs to a request whose events can still be asked for."""
@@ -118,8 +131,9 @@ class Hub:
 
         With `patience` the request fails with `ModelLoading` if its model is not loaded in so many seconds;
         without, it is accepted first and waits as long as its deadline allows.
-        Raises `RequestExists`, `TooManyRequests`, or `InvalidParameter` for what cannot be logged;
-        everything else is told by `request.failed`.
+        Raises `RequestExists`, `TooManyRequests`, `RateLimited`, `InvalidApiKey` for an owner whose key was
+        revoked, or `InvalidParameter` for what cannot be logged; everything else is told by
+        `request.failed`.
         """
         check_request_id(message.request_id)
         body_hash = _body_hash(message)
@@ -136,6 +150,9 @@ class Hub:
             raise errors.TooManyRequests(
                 f"At most {self.options.max_in_flight} requests may run on one connection; wait for one."
             )
+        self.keyring.admit(owner)
+        self.accounts.open(message.request_id, owner)
+        self.journal.open(message.request_id, owner)
         keep = message.on_disconnect == "continue"
         record = self.registry.open(message.request_id, owner, body_hash, keep)
         self.registry.attach(record, listener, -1)
@@ -189,7 +206,9 @@ class Hub:
         except errors.DreamscopeError as error:
             self._fail(record, error)
         except Exception:
-            _log.exception("request %s failed before it reached the engine", record.request_id)
+            name = record.request_id
+            fields = {"request_id": name}
+            _log.exception("request %s failed before it reached the engine", name, extra={"fields": fields})
             self._fail(record, errors.InternalError("The server failed to prepare this request."))
         finally:
             self._preparing.pop(record.request_id, None)
@@ -274,12 +293,24 @@ class Hub:
 
     def _publish(self, request_id: str, events: list[wire.Message]) -> None:
         for event in events:
+            assert isinstance(event, wire.RequestEvent)
             self.tally.feed(event)
+            self.accounts.feed(event)
+            self.journal.feed(event)
         self.registry.publish(request_id, events)
         if any(isinstance(event, wire.TERMINAL) for event in events) and request_id in self._leases:
             self._leases.pop(request_id).release()
         if self.stopping and not self.registry.running():
             self._all_quiet.set()
+
+    async def _quiet_within(self, seconds: float) -> None:
+        """Wait until nothing runs any more, at most so long."""
+        self._all_quiet.clear()
+        if seconds <= 0 or not self.registry.running():
+            return
+        timer = self.clock.call_later(seconds, self._all_quiet.set)
+        await self._all_quiet.wait()
+        timer.cancel()
 
 
 def _expire(waiter: asyncio.Future[Lease], error: errors.DreamscopeError) -> None:

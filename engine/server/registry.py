@@ -1,7 +1,7 @@
 """Every request the server knows: its log, who listens, and when it is forgotten.
 
 Invariants: each listener sees a request's events in order and without a gap; at most one terminal event is
-ever published; a finished request is forgotten `REPLAY_SECONDS` after its terminal event; a request that
+ever published; a finished request is forgotten `replay_seconds` after its terminal event; a request that
 nobody listens to is abandoned after `GRACE_SECONDS`, unless it asked to run on.
 
 Only the event loop touches it. No sockets, no engine.
@@ -51,9 +51,12 @@ class Record:
 class Registry:
     """`abandon(request_id)` is called when a request lost its last listener for good."""
 
-    def __init__(self, clock: Clock, abandon: Callable[[str], None]) -> None:
+    def __init__(
+        self, clock: Clock, abandon: Callable[[str], None], replay_seconds: float = REPLAY_SECONDS
+    ) -> None:
         self._clock = clock
         self._abandon = abandon
+        self._replay_seconds = replay_seconds
         self._records: dict[str, Record] = {}
 
     def lookup(self, request_id: str) -> Record | None:
@@ -132,7 +135,10 @@ class Registry:
 
     def _finish(self, record: Record) -> None:
         record.finished = True
-        self._clock.call_later(REPLAY_SECONDS, partial(self._expire, record))
+        if self._replay_seconds > 0:
+            self._clock.call_later(self._replay_seconds, partial(self._expire, record))
+        else:
+            self._expire(record)
 
     def _expire(self, record: Record) -> None:
         if self._records.get(record.request_id) is record:

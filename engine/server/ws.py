@@ -8,8 +8,9 @@ import uuid
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from dreamscope.engine import errors, wire
-from dreamscope.engine.server.auth import origin_allowed, presented_key
+from dreamscope.engine.server.auth import presented_key
 from dreamscope.engine.server.connection import STOPPING, Connection
+from dreamscope.engine.server.gate import refused_page
 from dreamscope.engine.server.http import error_response
 from dreamscope.engine.server.hub import Hub
 
@@ -80,13 +81,14 @@ class WebSocketDoor:
         if self._open:
             await asyncio.wait(self._open.values(), timeout=self._hub.options.drain_seconds)
 
+    def hurry(self) -> None:
+        """While it closes: wait for no request any more."""
+        self._hub.hurry()
+
     def _refusal(self, websocket: WebSocket) -> errors.DreamscopeError | None:
-        headers, options = websocket.headers, self._hub.options
-        if not origin_allowed(headers.get("origin"), headers.get("host"), options.allowed_origins):
-            return errors.OriginNotAllowed(
-                f"Pages of {headers['origin']!r:.100} may not open this websocket; "
-                "start the engine with --allowed-origins to admit them."
-            )
+        foreign = refused_page(self._hub, websocket.headers)
+        if foreign is not None:
+            return foreign
         if wire.SUBPROTOCOL not in websocket.scope["subprotocols"]:
             return errors.InvalidParameter(
                 f"Offer the websocket subprotocol {wire.SUBPROTOCOL}.", "Sec-WebSocket-Protocol"

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import httpx
 import huggingface_hub
 from huggingface_hub.errors import (
     EntryNotFoundError,
@@ -22,6 +21,7 @@ from dreamscope.engine.errors import WeightsInvalid, WeightsNotFound
 from dreamscope.engine.models.registry import HubFile, ModelSpec, require_available
 from dreamscope.engine.weights.progress import Progress, Report, silent
 from dreamscope.engine.weights.safetensors_file import shard_places
+from dreamscope.engine.weights.transfer import UNREACHABLE, transfer
 
 WEIGHTS_NAMES = ("model.safetensors", "weights.safetensors", "model.safetensors.index.json")
 TOKENIZER_NAME = "tokenizer.json"
@@ -65,6 +65,25 @@ def is_local(spec: ModelSpec) -> bool:
         return all(_cached(file) is not None for file in needed)
     place = spec.directory()
     return place is not None and weights_in(place) is not None
+
+
+def local_files(spec: ModelSpec) -> list[Path]:
+    """Every file of a model that is on this machine, weights first; none if it is not."""
+    if not is_local(spec):
+        return []
+    if spec.hub is not None:
+        weights = _cached(spec.hub.weights)
+        assert weights is not None, "it is local"
+        others = (_cached(file) for file in (*_shards(spec.hub.weights, weights), spec.hub.tokenizer))
+        return [weights, *(file for file in others if file is not None)]
+    place = spec.directory()
+    assert place is not None, "it is local"
+    weights = weights_in(place)
+    assert weights is not None, "it is local"
+    folder = weights.parent
+    shards = sorted(set(shard_places(weights).values())) if weights.suffix == ".json" else []
+    beside = (folder / name for name in (*shards, TOKENIZER_NAME, CONFIG_NAME))
+    return [weights, *(file for file in beside if file.is_file())]
 
 
 def _shards(file: HubFile, place: Path) -> list[HubFile]:
@@ -123,13 +142,13 @@ def _fetch(spec: ModelSpec, file: HubFile, report: Report) -> Path:
     if cached is not None:
         return cached
     report(Progress("download", f"Downloading {file.filename} of {file.repo} at {file.revision}"))
+    bar = _bar(file, report)
     try:
+        transfer(file, bar)
         return Path(
-            huggingface_hub.hf_hub_download(
-                file.repo, file.filename, revision=file.revision, tqdm_class=_bar(file, report)
-            )
+            huggingface_hub.hf_hub_download(file.repo, file.filename, revision=file.revision, tqdm_class=bar)
         )
-    except (OfflineModeIsEnabled, LocalEntryNotFoundError, httpx.TransportError) as error:
+    except (OfflineModeIsEnabled, LocalEntryNotFoundError, *UNREACHABLE) as error:
         raise WeightsNotFound(_offline_text(spec, error), "model") from error
     except (HfHubHTTPError, EntryNotFoundError) as error:
         raise WeightsNotFound(

@@ -31,14 +31,7 @@ def load_model(source: ModelSpec | str | Path, device: Device, progress: Report 
 
 def load_files(files: ModelFiles, device: Device, report: Report = silent) -> Model:
     """Load from known files, without looking anything up. The tensors' names say which family it is."""
-    stored = open_checkpoint(files.weights)
-    family = recognise(stored)
-    names = {place.name for place in map(family.canonical_name, stored) if place is not None}
-    config = family.fit(family.config.from_dict(files.config), names)
-    # The published prompts need the published vocabulary.
-    real = config.tokenizer == family.config().tokenizer
-    tokenizer = Tokenizer.load(files.tokenizer, MOONDREAM_MARKERS if real else None)
-    found = arrange(stored, family, config, files.weights)
+    family, config, tokenizer, found = _surveyed(files)
     need = memory_need(config, device.dtype, sum(source.nbytes_on(device) for source in found.values()))
     whole = need.context
     config, need = fit_context(config, need, device)
@@ -60,6 +53,23 @@ def load_files(files: ModelFiles, device: Device, report: Report = silent) -> Mo
         return array
 
     return family.model(config, device, family.build_weights(config, read), tokenizer)
+
+
+def check_files(files: ModelFiles) -> None:
+    """Raises `WeightsInvalid` as loading would for a checkpoint that is not whole; reads no tensor."""
+    _surveyed(files)
+
+
+def _surveyed(files: ModelFiles) -> tuple[Family, AnyConfig, Tokenizer, dict[str, Source]]:
+    """Which family it is, its config and tokenizer, and where its parameters are."""
+    stored = open_checkpoint(files.weights)
+    family = recognise(stored)
+    names = {place.name for place in map(family.canonical_name, stored) if place is not None}
+    config = family.fit(family.config.from_dict(files.config), names)
+    # The published prompts need the published vocabulary.
+    real = config.tokenizer == family.config().tokenizer
+    tokenizer = Tokenizer.load(files.tokenizer, MOONDREAM_MARKERS if real else None)
+    return family, config, tokenizer, arrange(stored, family, config, files.weights)
 
 
 def arrange(

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import uvicorn
 from PIL import Image
+from starlette.types import ASGIApp
 from websockets.asyncio.client import ClientConnection, connect
 
 from dreamscope.app.main import build_routes
@@ -118,11 +119,16 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def served(engine: Engine, store: Store | None = None) -> AsyncIterator[str]:
-    """Our routes on a real port, with a history of their own unless one is given; yields `host:port`."""
+async def served(
+    engine: Engine, store: Store | None = None, build: Callable[[Engine, Store], ASGIApp] | None = None
+) -> AsyncIterator[str]:
+    """Our routes, or what `build` makes, on a real port; yields `host:port`.
+
+    With a history of their own unless one is given.
+    """
     history = store or Store.open(None)
     config = uvicorn.Config(
-        build_routes(engine, (), history),
+        build(engine, history) if build else build_routes(engine, (), history),
         port=0,
         log_level="error",
         ws="websockets-sansio",

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shlex
 import signal
 import socket
 import sys
@@ -11,11 +12,12 @@ import urllib.request
 import pytest
 
 from dreamscope.app import cli, up
+from dreamscope.app.commands.examples import EXAMPLES
 from dreamscope.app.config import SAMPLING, TABLE
-from dreamscope.engine.settings import SettingError, rows_of
+from dreamscope.engine.settings import SettingError, load, rows_of
 
 
-@pytest.mark.parametrize("command", ["up", "ask", "web"])
+@pytest.mark.parametrize("command", ["up", "ask", "web", "chat", "history", "doctor", "audit"])
 def test_help_lists_the_table(command, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main([command, "--help"])
@@ -26,12 +28,31 @@ def test_help_lists_the_table(command, capsys):
         assert row.env in text
 
 
-@pytest.mark.parametrize("command", ["serve", "models", "pull"])
+EXAMPLE_LINES = [line for text in EXAMPLES.values() for line in text.splitlines() if "dreamscope " in line]
+
+
+@pytest.mark.parametrize("line", EXAMPLE_LINES)
+def test_examples_in_the_help_are_commands_that_there_are(line):
+    typed = re.split(r"\s{2,}| \| jq", line.strip().rpartition(" | dreamscope")[2].strip())[0]
+    words = shlex.split(typed.removeprefix("dreamscope")) or ["up"]
+    if words[0] not in cli.ENGINE_COMMANDS:
+        options, rest = cli.build_parser(words[0]).parse_known_args(words)
+        load(TABLE, options.command, vars(options), {})
+        assert rest == [] or words[0] in cli.PASSING_ON
+
+
+@pytest.mark.parametrize("command", ["serve", "models", "pull", "keys", "stats"])
 def test_engine_commands_are_passed_on(command, monkeypatch):
     calls = []
     monkeypatch.setattr(cli, "run_child", lambda name, words: calls.append((name, list(words))) or 7)
     assert cli.main([command, "--any", "flag"]) == 7
     assert calls == [(command, ["--any", "flag"])]
+
+
+def test_a_polite_kill_reaches_the_engine(monkeypatch):
+    script = "import os, signal; os.kill(os.getppid(), signal.SIGTERM); signal.pause()"
+    monkeypatch.setattr(cli, "engine_command", lambda *words: [sys.executable, "-c", script])
+    assert cli.run_child("serve", []) == -signal.SIGTERM
 
 
 @pytest.mark.parametrize("arguments", [[], ["--no-browser"], ["up", "--no-browser"]])

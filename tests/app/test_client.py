@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import pytest
+from websockets.asyncio.server import serve
 
-from dreamscope.app.client import EngineClient, EngineGone, socket_url
+from dreamscope.app.client import EngineClient, EngineGone, EngineRefused, socket_url
 from dreamscope.app.origin import same_origin
 from dreamscope.engine import wire
 
@@ -40,6 +41,20 @@ async def test_greeting_and_goodbye(engine):
 async def test_nobody_there():
     with pytest.raises(EngineGone, match=r"ws://127\.0\.0\.1:9"):
         await EngineClient.open("ws://127.0.0.1:9/v1/ws", "test")
+
+
+async def test_an_engine_that_asks_for_a_key_gets_it():
+    async def door(socket):
+        hello = wire.decode(await socket.recv())
+        error = wire.ErrorInfo("The API key is missing.", "authentication_error", "invalid_api_key")
+        ready = wire.Ready(1, "c", "s", (), wire.Limits(1, 1, 1, 1))
+        await socket.send(wire.encode(ready if hello.auth == "s3cret" else wire.ErrorEvent(error)))
+
+    async with serve(door, "127.0.0.1", 0, subprotocols=[wire.SUBPROTOCOL]) as server:
+        url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/ws"
+        await (await EngineClient.open(url, "test", "s3cret")).close()
+        with pytest.raises(EngineRefused, match="missing"):
+            await EngineClient.open(url, "test")
 
 
 @pytest.mark.parametrize(

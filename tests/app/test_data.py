@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from dreamscope.app.config import TABLE
-from dreamscope.app.data import data_folder, open_history
-from dreamscope.engine.settings import SettingError, load
+from dreamscope.app.data import open_history
+from dreamscope.engine.settings import SettingError, data_folder, load
 
 
 @pytest.mark.parametrize(

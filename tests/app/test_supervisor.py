@@ -46,6 +46,17 @@ async def test_a_killed_child_is_started_again(engine_script):
     await supervisor.stop()
 
 
+async def test_the_child_is_given_a_key_of_its_own_that_is_not_shown():
+    lines = Lines()
+    script = "import os; print('key', os.environ['DREAMSCOPE_PARENT_KEY'])"
+    supervisor = Supervisor([sys.executable, "-c", script], lines.echo)
+    assert len(supervisor.status.key) > 40
+    assert supervisor.status.key not in repr(supervisor.status)
+    supervisor.start()
+    await lines.until(f"key {supervisor.status.key}")
+    await supervisor.stop()
+
+
 async def test_stop_ends_the_child(engine_script):
     supervisor = Supervisor(engine_script())
     supervisor.start()

@@ -54,13 +54,13 @@ def test_the_codes_of_the_protocol_exist():
         "invalid_api_key", "origin_not_allowed", "not_found", "model_not_found", "method_not_allowed",
         "payload_too_large", "queue_full", "internal_error", "not_implemented", "model_loading",
         "shutting_down", "request_timeout", "unknown_type", "request_exists", "request_unknown",
-        "too_many_requests",
+        "too_many_requests", "rate_limit_exceeded", "host_not_allowed",
     }  # fmt: skip
 
 
 def test_only_a_bad_moment_is_worth_a_retry():
     retryable = {cls.code for cls in family() if cls.retryable}
-    here = {"queue_full", "too_many_requests", "model_loading", "shutting_down"}
+    here = {"queue_full", "rate_limit_exceeded", "too_many_requests", "model_loading", "shutting_down"}
     assert retryable == {*here, "remote_busy", "remote_failed"}
 
 

@@ -119,7 +119,7 @@ def test_the_engines_own_table_is_consistent():
             assert row.parse(str(row.default), "default") == row.default
     for line in markdown(SETTINGS).splitlines():
         assert line.count("|") == 5
-    assert [row.name for row in SETTINGS if row.secret] == ["api_key"]
+    assert [row.name for row in SETTINGS if row.secret] == ["api_key", "parent_key"]
 
 
 def test_a_folder_must_exist(tmp_path):

@@ -21,11 +21,11 @@ Schema = schema.Schema
 _NULL_OR_TEXT: Schema = {"type": ["string", "null"]}
 _FAILURES = {
     "400": "The request is wrong; param names the field.",
-    "401": "The API key is missing or wrong.",
-    "403": "A page of this origin may not ask.",
+    "401": "The API key is missing, wrong or revoked.",
+    "403": "A page of this origin may not ask, or not by this name of the server.",
     "404": "No such model, adapter or path.",
     "413": "The body is too large.",
-    "429": "Too many requests wait; try again soon.",
+    "429": "Too many requests wait, or the key asks too often; try again soon.",
     "503": "The model is being loaded, or the server stops.",
     "504": "The request ran into its deadline.",
 }

@@ -38,6 +38,9 @@ def routes(hub: Hub) -> list[BaseRoute]:
         return AsciiJson({"server": NAME, "version": version("dreamscope"), **paths})
 
     async def health(request: Request) -> Response:
+        if hub.stopping:
+            running = len(hub.registry.running())
+            return AsciiJson({"status": "draining", "running": running}, 503, {"Retry-After": "1"})
         if shelf.status != "ok":
             return AsciiJson({"status": shelf.status, "model": shelf.default.id}, 503, {"Retry-After": "1"})
         return AsciiJson(
@@ -48,6 +51,7 @@ def routes(hub: Hub) -> list[BaseRoute]:
                 "model": shelf.default.id,
                 "device": shelf.device,
                 "loaded": [info.id for info in shelf.infos() if info.loaded],
+                "retention": hub.options.retention,
             }
         )
 

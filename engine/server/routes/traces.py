@@ -8,8 +8,7 @@ from starlette.routing import BaseRoute, Route
 
 from dreamscope.engine import errors
 from dreamscope.engine.runtime.perfetto import chrome_trace
-from dreamscope.engine.server.auth import owner_of, presented_key
-from dreamscope.engine.server.http import AsciiJson, error_response
+from dreamscope.engine.server.http import AsciiJson
 from dreamscope.engine.server.hub import Hub
 from dreamscope.engine.server.traces import veiled
 
@@ -21,24 +20,18 @@ def routes(hub: Hub) -> list[BaseRoute]:
     """The route. Query: `model`, else the default one, and `seconds`, 10 unless told."""
 
     async def trace(request: Request) -> Response:
-        try:
-            return _trace(hub, request)
-        except errors.DreamscopeError as error:
-            return error_response(error, request.scope["request_id"])
+        return _trace(hub, request)
 
     return [Route("/v1/trace", trace)]
 
 
 def _trace(hub: Hub, request: Request) -> Response:
-    owner = owner_of(presented_key(request.headers), hub.options.api_keys)
-    if owner is None:
-        raise errors.InvalidApiKey("The API key is missing or wrong.")
     seconds = _seconds(request.query_params.get("seconds"))
     model, engine = hub.traces.loaded(request.query_params.get("model") or None)
     since = hub.clock.now() - seconds
     records = [record for record in engine.steps() if record.commit[1] >= since]
     headers = {"Content-Disposition": f'attachment; filename="{model}-trace.json"'}
-    return AsciiJson(chrome_trace(veiled(records, hub.owned_by(owner))), headers=headers)
+    return AsciiJson(chrome_trace(veiled(records, hub.owned_by(request.scope["owner"]))), headers=headers)
 
 
 def _seconds(text: str | None) -> float:

@@ -12,6 +12,8 @@ import pytest
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
+from dreamscope.app.doors import LIMIT_BYTES, UPLOAD
+
 OURS = "http://localhost:7860"
 FOREIGN = ("http://evil.example", "null", "http://localhost:7861", "http://localhost", "file://", "x")
 FORMS = ("application/x-www-form-urlencoded", "text/plain", "multipart/form-data; boundary=x")
@@ -93,8 +95,10 @@ def test_a_name_that_somebody_else_made_point_here_is_refused(site, path) -> Non
 @pytest.mark.parametrize(
     "path",
     [
-        "/gradio_api/upload",
-        "/gradio_api/queue/join",
+        "/gradio_api/run/query",
+        "/gradio_api/call/query/x",
+        "/gradio_api/mcp/messages/",
+        "/gradio_api/reset",
         "/gradio_api/vibe-edit/",
         "/gradio_api/component_server",
         "/gradio_api/process_recording",
@@ -109,6 +113,29 @@ def test_nothing_is_sent_to_gradio(site, path, refused) -> None:
     answer = site.http.post(path, files={"files": ("mark-of-a-test.bin", b"x" * 64)})
     refused(answer, 405)
     assert sorted(kept.glob("*/mark-of-a-test.bin")) == before
+
+
+@pytest.mark.parametrize(
+    "path", ["/gradio_api/queue/join", "/gradio_api/call/query", "/gradio_api/cancel", "/gradio_api/mcp/"]
+)
+def test_the_doors_to_gradio_open_for_programs_and_our_pages_alone(site, path, refused) -> None:
+    for headers in ({"Origin": "http://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}):
+        refused(site.http.post(path, json={"data": []}, headers=headers), 403)
+    refused(site.http.post(path, content=b'{"data": NaN}'), 400)
+    refused(site.http.post(path, content=b"[" * 100_000), 400)
+    refused(site.http.post(path, content=bytes(LIMIT_BYTES + 1)), 413)
+    assert site.http.post(path, json={"data": []}).status_code not in (403, 405, 413, 500)
+
+
+def test_what_is_uploaded_is_an_image_of_the_history_and_no_file_of_gradio(site, photo, refused) -> None:
+    kept = Path(tempfile.gettempdir()) / "gradio"
+    before = sorted(kept.glob("*/mark-of-a-test.*"))
+    for name, data in (("mark-of-a-test.png", photo), ("../../mark-of-a-test.png", photo)):
+        (image_hash,) = site.http.post(UPLOAD, files={"files": (name, data)}).json()
+        assert site.store.image(image_hash) is not None
+    refused(site.http.post(UPLOAD, files={"files": ("mark-of-a-test.bin", b"x" * 64)}), 400)
+    refused(site.http.post(UPLOAD, files={"files": ("x.png", photo)}, headers={"Origin": "null"}), 403)
+    assert sorted(kept.glob("*/mark-of-a-test.*")) == before
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 from websockets.asyncio.client import connect
 
@@ -242,3 +243,46 @@ def test_url_of_an_any_address_is_one_that_can_be_opened():
         assert url_of("127.0.0.1", listener) == f"http://127.0.0.1:{port}"
         assert url_of("0.0.0.0", listener) == f"http://127.0.0.1:{port}"
         assert url_of("::", listener) == f"http://[::1]:{port}"
+
+
+async def run_to_end(*arguments: str, **environ: str) -> tuple[int, str]:
+    async with started(*arguments, **environ) as process:
+        return await process.end()
+
+
+async def test_an_operators_day(checkpoint: Path, picture: Callable[..., str], tmp_path):
+    """A key, a server that keeps nothing, a question, its line in the log, a polite end, and the account."""
+    environ = {"DREAMSCOPE_DATA": str(tmp_path)}
+    status, printed = await run_to_end("keys", "create", "phone", "--limit", "cloud-paid", **environ)
+    assert status == 0
+    key = printed.split()[-1]
+    flags = ("--model", str(checkpoint), "--port", "0", "--threads", "1", "--no-retention")
+    flags += ("--log-level", "debug", "--log-format", "json")
+    async with started("serve", *flags, **environ) as process:
+        url = json.loads(await process.line("ready"))["url"]
+        image, question = picture(30, 20), "Where is my passport?"
+        async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=TIMEOUT) as http:
+            body = {"image_url": image, "question": question, "settings": {"max_tokens": 5}}
+            assert (await http.post("/v1/query", json=body)).status_code == 401
+            for name in ("mine-1", "mine-2"):
+                headers = {"Authorization": f"Bearer {key}", "X-Request-Id": name}
+                answer = await http.post("/v1/query", json=body, headers=headers)
+                assert answer.status_code == 200, answer.text
+                counted = answer.json()["metrics"]
+                assert counted["cached_tokens"] == 0  # of the first nothing is left
+        told = await run_to_end("stats", "--json", "--url", url, DREAMSCOPE_API_KEY=key)
+        assert (told[0], json.loads(told[1])["requests_processed"]) == (0, 2)
+        process.child.send_signal(signal.SIGTERM)
+        status, rest = await process.end()
+    assert status == 0, rest
+    printed = "\n".join([*process.lines, rest])
+    logged = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
+    _, ended = (line for line in logged if line["message"] == "request")
+    assert (ended["request_id"], ended["key"], ended["skill"]) == ("mine-2", "named:phone", "query")
+    assert ended["output_tokens"] == counted["output_tokens"]
+    assert [line["status"] for line in logged if line["message"] == "http"] == [401, 200, 200, 200]
+    assert not any(secret in printed for secret in (key, question, "passport", image[-40:]))
+    (entry,) = json.loads((await run_to_end("keys", "list", "--json", **environ))[1])
+    assert entry["last_used"] is not None
+    (used,) = entry["usage"].values()
+    assert (used["requests"], used["input_tokens"]) == (2, 2 * counted["input_tokens"])

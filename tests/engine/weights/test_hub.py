@@ -13,6 +13,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError, RevisionNotFoundErro
 
 from dreamscope.engine.errors import NotImplementedYet, WeightsInvalid, WeightsNotFound
 from dreamscope.engine.models.registry import ModelSpec, find_model
+from dreamscope.engine.weights import hub
 from dreamscope.engine.weights.hub import is_local, locate
 from dreamscope.engine.weights.progress import Progress
 
@@ -25,6 +26,7 @@ def uncached(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _downloads(monkeypatch: pytest.MonkeyPatch, action: Any) -> None:
+    monkeypatch.setattr(hub, "transfer", lambda file, bar: None)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", action)
 
 
