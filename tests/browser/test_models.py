@@ -74,19 +74,32 @@ def test_choosing_a_model_loads_it_and_offers_its_skills(open_page, shoot):
 
 
 def test_a_skill_is_chosen_once_its_model_may_be_downloaded(open_page):
+    told: list[str] = []  # the last message with the models
+    asked: list[str] = []  # for what the page has sent; the engine of the other tests never hears of it
+
     def far(text: str) -> str:
-        """The same message, in which Sprite 3 is not on this machine before it is loaded."""
-        told = json.loads(text)
-        for message in told if isinstance(told, list) else [told]:
-            for model in (message.get("engine") or {}).get("models") or ():
-                if model["id"] == "sprite-3" and not model["loaded"]:
-                    model["state"] = "download"
-        return json.dumps(told)
+        """The same message, in which Sprite 3 has to be downloaded until it was asked for."""
+        pieces = json.loads(text)
+        for message in pieces if isinstance(pieces, list) else [pieces]:
+            models = (message.get("engine") or {}).get("models") or ()
+            told[:] = [text] if models else told
+            for model in models:
+                if model["id"] == "sprite-3":
+                    model |= {"loaded": bool(asked), "state": "ready" if asked else "download"}
+        return json.dumps(pieces)
 
     def between(socket: WebSocketRoute) -> None:
-        socket.connect_to_server().on_message(
-            lambda said: socket.send(far(said) if isinstance(said, str) else said)
-        )
+        server = socket.connect_to_server()
+
+        def from_page(said: str | bytes) -> None:
+            if isinstance(said, str) and "load" in json.loads(said):
+                asked.append(said)
+                socket.send(far(told[0]))
+            else:
+                server.send(said)
+
+        socket.on_message(from_page)
+        server.on_message(lambda said: socket.send(far(said) if isinstance(said, str) else said))
 
     page = open_page()
     page.route_web_socket("**/ws", between)
@@ -96,9 +109,11 @@ def test_a_skill_is_chosen_once_its_model_may_be_downloaded(open_page):
     segment.click()
     page.click(".lender button")
     expect(segment).to_have_attribute("aria-selected", "false")
+    assert asked == []
     page.click("#ds-download [data-act=download]")
     name(page, "Sprite 3")
     expect(segment).to_have_attribute("aria-selected", "true")
+    assert [json.loads(said) for said in asked] == [{"load": "sprite-3"}]
 
 
 def test_a_model_that_fails_says_why(open_page):
