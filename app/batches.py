@@ -98,7 +98,10 @@ class Batches:
         if batch is None:
             return False
         if batch.state in RESUMABLE and not self._running(batch_id):
-            self._begin(batch)
+            # Kept before it begins: whoever asks next must not read that it still rests.
+            await asyncio.to_thread(self._store.update_batch, batch_id, state="running")
+            if not self._running(batch_id):
+                self._begin(batch)
         return True
 
     async def cancel(self, batch_id: str) -> bool:

@@ -128,7 +128,7 @@ async def test_cancel_and_continue_over_http(http):
     assert cancelled["state"] == "stopped"
     assert cancelled["text"] == "Cancelled after 0 of 2 images"
     again = (await http.post(f"/api/batches/{batch_id}/continue")).json()
-    assert again["id"] == batch_id
+    assert (again["id"], again["state"]) == (batch_id, "running")
     assert (await http.post(f"/api/batches/{batch_id}/cancel")).json()["state"] == "stopped"
 
 
