@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from processes import resident
+
 from dreamscope.engine import wire
 from dreamscope.engine.models.registry import SKILLS3
 from dreamscope.engine.runtime.job import EngineRequest
@@ -49,12 +51,11 @@ class InstantEngine:
         output = wire.result_to_json(RESULTS[skill])
         done = wire.RequestDone(request_id="", finish_reason="stop", output=output, metrics=wire.Metrics())
         first = 0 if request.accepted_at is None else 1
-        deliver(
-            [
-                replace(event, request_id=request.request_id, seq=first + index)
-                for index, event in enumerate([*events, done])
-            ]
-        )
+        name = request.request_id
+        numbered = [
+            replace(event, request_id=name, seq=first + index) for index, event in enumerate([*events, done])
+        ]
+        deliver([(name, numbered)])
 
     def cancel(self, request_id: str, reason: str = "client") -> None:
         """Everything is over already."""
@@ -93,10 +94,7 @@ class Child:
 
     def memory(self) -> int:
         """Bytes that it holds."""
-        shown = subprocess.run(
-            ["ps", "-o", "rss=", "-p", str(self.process.pid)], capture_output=True, text=True, check=True
-        )
-        return int(shown.stdout) * 1024
+        return resident(self.process.pid)
 
 
 @contextmanager

@@ -306,7 +306,7 @@ def test_the_snippets_of_a_run_work_as_they_are(address, moondream, tmp_path, mo
 
 
 def test_the_commands_of_the_readme_work_as_they_are(address, moondream, monkeypatch):
-    text = (ROOT / "README.md").read_text("utf-8").partition("## From your own code")[2].partition("\n## ")[0]
+    text = (ROOT / "README.md").read_text("utf-8").partition("## From your own code")[2].partition("\n##")[0]
     blocks = re.findall(r"```(\w+)\n(.*?)```", text, re.S)
     assert [language for language, _ in blocks] == ["sh", "python", "python"]
     shell, *programs = (code.replace("http://127.0.0.1:2020", address) for _, code in blocks)

@@ -60,7 +60,7 @@ class Admission:
         self._fail = fail
         self._rows = list(range(limits.rows - 1, 0, -1))
         self._seen: dict[Sequence, _Seen] = {}
-        self.pages = KVPages(limits.n_pages)
+        self.pages = KVPages(limits.n_pages, policy.keep_prefixes)
         self.adapters = AdapterSlots(limits.rows - 1, runner.load_adapter)
         self.waiting: list[Sequence] = []
         """In order of arrival; a restarted request keeps its place before younger ones."""

@@ -53,11 +53,18 @@ class EngineOptions:
     """Prompts read in a row while somebody decodes; `None`: as many as there are."""
     max_wait_ms: float = 250.0
     """After so long a waiting request goes first."""
+    keep_prefixes: bool = True
+    """Whether what was read of a request stays after it; else the next one on that image begins anew."""
 
     def policy(self, image_tokens: int) -> Policy:
         """What the planner goes by. Who decodes waits for a few images of so many positions, not for more."""
         tokens = min(PREFILL_TOKENS, IMAGES_AT_ONCE * image_tokens)
-        return Policy(self.max_wait_ms, prefill_tokens=tokens, prefill_burst=self.prefill_burst)
+        return Policy(
+            self.max_wait_ms,
+            prefill_tokens=tokens,
+            prefill_burst=self.prefill_burst,
+            keep_prefixes=self.keep_prefixes,
+        )
 
     def limits(self, config: ModelConfig, device: Place) -> Limits:
         """Sizes of a runner of this model."""

@@ -94,6 +94,8 @@ class KVPages:
     """Pool and tree together. All changes of ownership happen here."""
 
     n_pages: int
+    keeps: bool = True
+    """Whether what was published stays when nobody uses it any more."""
     tree: PrefixTree = field(default_factory=PrefixTree)
     private: int = 0
     hit_positions: int = 0
@@ -172,6 +174,8 @@ class KVPages:
         self.private -= len(private)
         if lease.node is not None:
             self.tree.unlock(lease.node)
+        if not self.keeps:
+            self.pool.give(self.tree.evict(self.tree.reclaimable))
 
     def balanced(self) -> bool:
         """Whether every page is accounted for (I20)."""

@@ -32,6 +32,8 @@ class Policy:
     seeding_rows: int = 32
     """With so much room, images that nobody has read yet come before all else."""
     prefill_burst: int | None = 1
+    keep_prefixes: bool = True
+    """Whether what was read stays, for whoever asks about it again."""
 
 
 @dataclass(frozen=True, slots=True)

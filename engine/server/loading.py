@@ -76,7 +76,7 @@ class Loader:
 
     def _options(self, model: Model) -> EngineOptions:
         """The part of the settings that the engine needs."""
-        kept = image_cache_bytes(self._cache_mb() * MIB, model)
+        kept = image_cache_bytes(self._values["image_cache_mb"] * MIB, model)
         pages = model.config.text.max_context + kept // page_bytes(model.config, model.device.dtype)
         return self._chosen(pages)
 
@@ -87,6 +87,7 @@ class Loader:
             max_batch=values["max_batch"],
             max_queue=values["max_queue"],
             pages=pages,
+            keep_prefixes=values["retention"],
         )
 
     def _refiner(self, model: Model, skills: Sequence[str], report: Report) -> MaskRefiner | None:
@@ -99,11 +100,6 @@ class Loader:
             return None
         report(Progress("read", f"Reading the mask refiner {path.name}"))
         return MaskRefiner(model, load_refiner(path.expanduser(), model))
-
-    def _cache_mb(self) -> int:
-        """None without retention: an encoded image would outlive its request."""
-        asked: int = self._values["image_cache_mb"]
-        return asked if self._values["retention"] else 0
 
     def _threads(self, spec: ModelSpec) -> int | None:
         chosen: int | None = self._values["threads"]

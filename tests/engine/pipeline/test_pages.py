@@ -52,6 +52,21 @@ def test_a_lease_has_different_pages_for_all_its_positions(pages):
     assert pages.balanced()
 
 
+def test_nothing_is_kept_once_nobody_uses_it_where_that_is_asked_for():
+    pages = KVPages(31, keeps=False)
+    prompt = (0, CAT, 8)
+    first, second = reserve(pages, prompt, 12), reserve(pages, prompt, 12)
+    pages.publish(first, prompt)
+    third = reserve(pages, prompt, 12)
+    assert third.skip == 2, "who is served at the same time shares"
+    for lease in (first, second):
+        pages.release(lease)
+    assert pages.images == 1, "it is in use"
+    pages.release(third)
+    assert (pages.images, pages.tree.pages, pages.pool.free) == (0, 0, 30)
+    assert pages.at_rest()
+
+
 def test_an_exact_fit_fits_and_one_more_does_not(pages):
     assert reserve(pages, (0, 8), 31) is None
     assert reserve(pages, (0, 8), 30) is not None

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from dreamscope.engine import errors, wire
-from dreamscope.engine.runtime.job import EngineRequest
+from dreamscope.engine.runtime.job import Batches, EngineRequest
 from dreamscope.engine.skills.base import ChatMessage, SkillRequest
 
 MESSAGES = (ChatMessage("user", "Hello"),)
@@ -360,8 +360,8 @@ async def test_a_listener_that_fails_cancels_its_request(server, connect, caplog
     asked = remote.ask(accepted_at=time.monotonic())
     assert (await asked.next()).seq == 1, "the server has told of its acceptance"
 
-    def broken(batch: list[wire.Message]) -> None:
-        if any(isinstance(event, wire.TextDelta) for event in batch):
+    def broken(batches: Batches) -> None:
+        if any(isinstance(event, wire.TextDelta) for _, events in batches for event in events):
             raise ValueError("no")
 
     remote.engine.submit(EngineRequest("other", SkillRequest("query", question="x")), broken)
