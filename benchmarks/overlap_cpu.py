@@ -105,7 +105,11 @@ def bookkeeping(milliseconds: float) -> Callable[[], None]:
     begun = time.perf_counter()
     loop(1_000_000)
     turns = int(1_000_000 * milliseconds / 1000 / (time.perf_counter() - begun))
-    return lambda: loop(turns) and None
+
+    def book() -> None:
+        loop(turns)
+
+    return book
 
 
 def open_runner(subject: Subject, form: str, rows: int) -> CpuRunner:

@@ -2,9 +2,13 @@
 
 The parts come from an engine whose runner finishes every call before it returns, so that nothing overlaps:
 
-    f, s, c        forward, sampling, copy to the host      what the device takes
+    f, s, c        forward, sampling, copy to the host      what the device takes, one step after the other
+    w              what a step takes longer                 when the device has waited for it
     bl, bm, bc, bd plan and launch, mask, commit, delivery  what the host does (all of it: what is left of the
-                                                            period when f, s and c are taken off)
+                                                            period when f, s, c and w are taken off)
+
+f is that of forwards in a row, f + s that of whole steps in a row: now and then a step is repeated, which
+makes nonsense of the answers, but leaves their lengths.
 
 From them `engine/runtime/cost_model.py` predicts the time from step to step at depth 1 and 2. Both are
 measured with the same requests on one engine, round by round in turn; every figure is the median over rounds.
@@ -13,9 +17,10 @@ measured with the same requests on one engine, round by round in turn; every fig
     z      = share of the decoded rows that had ended, times what a row adds to a step, of the step
 
 The first table decodes answers that end by their length. The second asks questions that end by themselves,
-whose last step at depth 2 is wasted, at both depths and with the engine choosing. `--simulated` does the same
-on a simulated device in real time, whose forward and sampling take what sim_rows.py gives for each card: the
-host is real, the device is not, and its split of the times is this project's.
+whose last step at depth 2 is wasted, at both depths and with the engine choosing, compared round by round.
+`--simulated` does the same on a simulated device in real time, whose forward and sampling take what
+sim_rows.py gives for each card: the host is real, the device is not, and its split of the times is this
+project's.
 """
 
 from __future__ import annotations
@@ -25,6 +30,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice, pairwise
 from typing import Any
@@ -51,58 +57,91 @@ from dreamscope.engine.weights.known import config_of
 STREAMS = (1, 4, 8, 32)
 TOKENS = 110
 """Of an answer that ends by its length: so many have the published ones."""
+OFTEN = 4
+"""Rounds of the second table for one of the first: they are short, as the speed of a machine changes."""
+EVERY = 5
+"""One step in so many is repeated."""
 DEPTHS: tuple[DepthChoice, ...] = (1, 2, "auto")
 Build = Callable[[Limits], ModelRunner]
 
 
-class Serial:
-    """A runner that finishes every call before it returns; milliseconds of the device, by step."""
+@dataclass(slots=True)
+class Device:
+    """Milliseconds of a step on a device that has waited for it; `again`: f and s of such steps in a row."""
 
-    def __init__(self, runner: ModelRunner) -> None:
-        self.f: list[float] = []
-        self.s: list[float] = []
-        self.c: list[float] = []
+    f: float
+    s: float = 0.0
+    c: float = 0.0
+    again: tuple[float, float] | None = None
+
+
+class Serial:
+    """A runner that finishes every call before it returns, and takes the time of it."""
+
+    def __init__(self, runner: ModelRunner, repeats: bool = True) -> None:
+        """`repeats`: whether one step in `EVERY` is repeated, for the time of steps in a row."""
+        self.steps: list[Device] = []
         self._runner = runner
+        self._repeats = repeats
+        self._queue: Callable[[], None]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._runner, name)
 
     def prefill(self, *step: Any) -> None:
         """Read prompts."""
-        self._forward(self._runner.prefill, step)
+        self._forward(partial(self._runner.prefill, *step))
 
     def decode(self, *step: Any) -> None:
         """Feed rows."""
-        self._forward(self._runner.decode, step)
+        self._forward(partial(self._runner.decode, *step))
 
     def sample(self, *step: Any) -> Any:
         """Choose, and copy."""
+        now = self.steps[-1]
         event = self._runner.sample(*step)
-        begun = time.monotonic()
+        queued = time.monotonic()
         event.wait()
         ended, ready = time.monotonic(), event.ready_at()
-        self.s.append((ready - begun) * 1000)
-        self.c.append((ended - ready) * 1000)
+        now.s, now.c = (ready - queued) * 1000, (ended - ready) * 1000
+        if self._repeats and len(self.steps) % EVERY == 0:
+            f = self._in_a_row(self._queue)
+            both = self._in_a_row(lambda: (self._queue(), self._runner.sample(*step)))
+            now.again = f, both - f
         return event
 
-    def _forward(self, queue: Callable[..., None], step: Sequence[Any]) -> None:
-        queue(*step)
+    def _forward(self, queue: Callable[[], None]) -> None:
+        self._queue = queue
+        queue()
+        self.steps.append(Device(self._until_done(lambda: None)))
+
+    def _in_a_row(self, queue: Callable[[], Any]) -> float:
+        """One of several calls: two more of them take twice as long."""
+        one = self._until_done(queue)
+        return (self._until_done(lambda: [queue() for _ in range(3)]) - one) / 2
+
+    def _until_done(self, queue: Callable[[], Any]) -> float:
         begun = time.monotonic()
+        queue()
         self._runner.fence()
-        self.f.append((time.monotonic() - begun) * 1000)
+        return (time.monotonic() - begun) * 1000
 
 
-def parts(records: Sequence[StepRecord], serial: Serial) -> StepTimes:
-    """Medians over the decode steps of a run in which nothing overlaps; `serial` knows its last steps."""
-    device = list(zip(serial.f, serial.s, serial.c, strict=True))[-len(records) :]
-    steps = list(zip(records, device, strict=True))
+def parts(records: Sequence[StepRecord], device: Sequence[Device]) -> StepTimes:
+    """Medians over the decode steps of a run in which nothing overlaps; `device` ends with its steps."""
+    steps = list(zip(records, device[-len(records) :], strict=True))
     found = []
-    for (before, _), (now, (f, s, c)) in pairwise(steps):
-        if before.kind == now.kind == "decode":
-            bl, bm, bc = _ms(now.launch) - f, _ms(now.mask) - s - c, _ms(now.commit)
-            rest = (now.commit[1] - before.commit[1]) * 1000 - f - s - c - bl - bm - bc
-            found.append((f, s, c, bl, bm, bc, rest))
-    return StepTimes(*(median(column) for column in zip(*found, strict=True)))
+    for (before, _), (now, took) in pairwise(steps):
+        if before.kind == now.kind == "decode" and took.again is None:
+            bl, bm, bc = _ms(now.launch) - took.f, _ms(now.mask) - took.s - took.c, _ms(now.commit)
+            rest = (now.commit[1] - before.commit[1]) * 1000 - took.f - took.s - took.c - bl - bm - bc
+            found.append((took.f, took.s, took.c, bl, bm, bc, rest))
+    f, s, *others = (median(column) for column in zip(*found, strict=True))
+    again = [took.again for record, took in steps if record.kind == "decode" and took.again is not None]
+    if not again:
+        return StepTimes(f, s, *others)
+    f_in_a_row, s_in_a_row = (median(column) for column in zip(*again, strict=True))
+    return StepTimes(f_in_a_row, s_in_a_row, *others, w=max(0.0, f + s - f_in_a_row - s_in_a_row))
 
 
 def period(records: Sequence[StepRecord]) -> float:
@@ -130,19 +169,23 @@ class Bench:
         self._asked = 0
 
     def _probe(self, runner: ModelRunner) -> Any:
-        self._serial.append(Serial(runner))
+        self._serial.append(Serial(runner, repeats=not isinstance(runner, SimRunner)))
         return self._serial[-1]
 
     def parts(self, seen: Sequence[Look], tokens: int) -> StepTimes:
         """The parts of a step."""
         _, records = self._run(1, seen, True, tokens, 1)
-        return parts(records, self._serial[0])
+        return parts(records, self._serial[0].steps)
 
     def at(
         self, depth: DepthChoice, seen: Sequence[Look], reasoning: bool, tokens: int | None, turns: int = 1
     ) -> tuple[float, list[StepRecord]]:
-        """Milliseconds of `turns` times as many requests as there are streams, and the steps."""
+        """Milliseconds of `turns` times as many requests as there are streams, and the steps.
+
+        One turn comes before, uncounted: nobody can choose a depth before anything was seen.
+        """
         self._engines[0].set_depth(depth)
+        self._run(0, seen, reasoning, tokens, 1)
         return self._run(0, seen, reasoning, tokens, turns)
 
     def _run(
@@ -198,6 +241,7 @@ def by_itself(
     walls: dict[DepthChoice, list[float]] = {depth: [] for depth in DEPTHS}
     rows: list[float] = []
     zombies: list[float] = []
+    chosen: list[float] = []
     for number in range(rounds + 1):
         for depth in DEPTHS[number % 3 :] + DEPTHS[: number % 3]:
             wall, records = bench.at(depth, seen, reasoning, None, turns)
@@ -207,14 +251,19 @@ def by_itself(
                 decoded = [record for record in records if record.kind == "decode"]
                 rows.append(sum(len(record.requests) for record in decoded) / (turns * streams))
                 zombies.append(sum(record.zombies for record in decoded) / (turns * streams))
+            if number and depth == "auto":
+                chosen.append(sum(record.depth == 2 for record in records) / len(records))
     one, two, auto = (median(walls[depth]) for depth in DEPTHS)
+    better = walls[1 if one < two else 2]
+    over = (ours / theirs for ours, theirs in zip(walls["auto"], better, strict=True))
     figures = {
         "L": median(rows) - median(zombies),
         "zombie rows %": 100 * median(zombies) / max(median(rows), 1e-9),
         "depth 1, ms": one,
         "depth 2, ms": two,
         "auto, ms": auto,
-        "auto over the better, %": 100 * (auto / min(one, two) - 1),
+        "auto at depth 2, %": 100 * median(chosen),
+        "auto over the better, %": 100 * (median(over) - 1),
     }
     name = {"answers": "reasoning" if reasoning else "direct", "streams": streams}
     return Case(name, figures, {f"depth {depth}": wall for depth, wall in walls.items()})
@@ -261,8 +310,8 @@ def measure(subject: Subject, build: Build, options: argparse.Namespace) -> tupl
             with endless(subject):
                 first.append(by_length(bench, number, rounds, seen, tokens))
             if not isinstance(subject.model, SimModel):
-                turns = 1 if quick else max(2, 16 // number)
-                second += [by_itself(bench, number, rounds, turns, seen, kind) for kind in (False, True)]
+                turns, often = (1, 1) if quick else (max(2, 4 // number), OFTEN * rounds)
+                second += [by_itself(bench, number, often, turns, seen, kind) for kind in (False, True)]
     return first, second
 
 

@@ -74,7 +74,10 @@ def build_parser(description: str, rounds: int) -> argparse.ArgumentParser:
     parser.add_argument("--device", choices=DEVICES, default="auto", help="where to compute (%(default)s)")
     parser.add_argument("--dtype", choices=DTYPES, default="auto", help="number format (%(default)s)")
     parser.add_argument(
-        "--threads", type=count, metavar="N", help="CPU threads (all cores; MLX chooses by itself)"
+        "--threads",
+        type=count,
+        metavar="N",
+        help="CPU threads (as the model is served: all cores, but for the Sprites; MLX chooses by itself)",
     )
     parser.add_argument(
         "--rounds", type=count, default=rounds, metavar="N", help="samples of everything (%(default)s)"
@@ -101,19 +104,19 @@ def open_subject(options: argparse.Namespace) -> Subject:
     """Open the device and load the model. Raises `DreamscopeError`."""
     load = load_average()
     dtype = "bfloat16" if options.full_size and options.dtype == "auto" else options.dtype
-    threads = threads_of(options)
+    spec = None if options.full_size else find_model(options.model)
+    threads = threads_of(options, spec and spec.threads)
     device = open_device(options.device, dtype, threads)
-    if options.full_size:
+    if spec is None:
         name = f"{FULL_SIZES[options.full_size]} (random weights)"
         return Subject(full_size(options.full_size, device), name, threads, load)
-    spec = find_model(options.model)
     return Subject(load_model(spec, device), spec.name, threads, load)
 
 
-def threads_of(options: argparse.Namespace) -> int | None:
-    """As asked, else every core; MLX is not told."""
+def threads_of(options: argparse.Namespace, served: int | None = None) -> int | None:
+    """As asked, else with how many the model is `served`, else every core; MLX is not told."""
     asked: int | None = options.threads
-    return asked or (None if options.device == "mlx" else usable_cores())
+    return asked or (None if options.device == "mlx" else served or usable_cores())
 
 
 def full_size(family: str, device: Device) -> Model:

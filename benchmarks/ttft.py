@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
 
-from serving import Case, Clients, Look, known, looks, median, open_engine, parser_of, publish, quantile
-from subject import Subject, open_subject
+from serving import SIDE, Case, Clients, Look, known, looks, median, open_engine, parser_of, publish, quantile
+from subject import Subject, count, open_subject
 
 from dreamscope.engine import wire
 from dreamscope.engine.errors import DreamscopeError
@@ -51,13 +51,13 @@ class Round:
         return costs
 
 
-def measure(subject: Subject, streams: int, rounds: int) -> list[Case]:
+def measure(subject: Subject, streams: int, rounds: int, side: int) -> list[Case]:
     """The kinds, in turn; in memory for twice as many images as there are streams."""
     config = subject.model.config
     pages = max(2 * streams * (config.prefix_len + 64), config.text.max_context)
     spare = 2 + pages // config.prefix_len
     samples: dict[str, list[float]] = {kind: [] for kind in KINDS}
-    drawn = looks(streams)
+    drawn = looks(streams, side)
     with open_engine(subject, EngineOptions(max_batch=max(streams, 2), pages=pages)) as engine:
         clients = Clients(engine)
         for number in range(rounds + 1):
@@ -80,7 +80,7 @@ def measure(subject: Subject, streams: int, rounds: int) -> list[Case]:
     shares = [a / b for a, b in zip(samples["first"], samples["second"], strict=True)]
     return [
         Case(
-            {"streams": streams, "question": kind},
+            {"streams": streams, "side": side, "question": kind},
             {
                 "P50 ms": median(times),
                 "P95 ms": quantile(times, 0.95),
@@ -96,12 +96,14 @@ def cases_of(subject: Subject, options: argparse.Namespace) -> list[Case]:
     """All numbers of streams."""
     streams = options.streams or ((2,) if options.quick else STREAMS)
     rounds = 1 if options.quick else options.rounds
-    return [case for number in streams for case in measure(subject, number, rounds)]
+    return [case for number in streams for case in measure(subject, number, rounds, options.side)]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print and store."""
-    options = parser_of(__doc__ or "", rounds=15).parse_args(argv)
+    parser = parser_of(__doc__ or "", rounds=15)
+    parser.add_argument("--side", type=count, default=SIDE, help="pixels of a scene's side (%(default)s)")
+    options = parser.parse_args(argv)
     try:
         subject = open_subject(options)
         cases = cases_of(subject, options)

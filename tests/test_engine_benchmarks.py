@@ -50,7 +50,8 @@ def test_pipeline_predicts_and_measures(bench, tmp_path):
     by_length = run(bench.pipeline, target, *ONE_THREAD, "--streams", "2")
     assert [case["case"] for case in by_length] == [{"streams": 2}]
     figures, samples = by_length[0]["figures"], by_length[0]["samples"]
-    times = bench.pipeline.StepTimes(*(samples[name][0] for name in ["f", "s", "c", "bl", "bm", "bc", "bd"]))
+    parts = ["f", "s", "c", "bl", "bm", "bc", "bd", "w"]
+    times = bench.pipeline.StepTimes(*(samples[name][0] for name in parts))
     assert figures["speedup predicted"] == pytest.approx(times.blocking / times.pipelined, rel=1e-3)
     assert figures["speedup"] == pytest.approx(samples["T1"][0] / samples["T2"][0], rel=1e-3)
     assert min(samples["f"] + samples["s"]) > 0

@@ -197,8 +197,8 @@ class Device(Protocol):
     def attention(self, q: Array, k: Array, v: Array, mask: Array | None) -> Array:
         """Softmax attention `[B, H, T, E]` over `[B, Hkv, S, E]`, scaled by `1 / sqrt(E)`.
 
-        Query head h uses key head `h // (H / Hkv)`. `mask` `[T, S]` is true where a query may attend;
-        `None` means everywhere.
+        Query head h uses key head `h // (H / Hkv)`. `mask` `[T, S]`, or `[B, 1, T, S]`, is true where a query
+        may attend; `None` means everywhere.
         """
 
     def paged_attention(self, q: Array, k: Array, v: Array, table: Array, lengths: Array) -> Array:

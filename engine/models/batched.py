@@ -12,7 +12,6 @@ thread and waits for nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -21,36 +20,16 @@ from numpy.typing import NDArray
 
 from dreamscope.engine.devices.base import Array, Rotation
 from dreamscope.engine.devices.program import Choice, Draw, Features, Feeds
-from dreamscope.engine.devices.runner import Element, ImageKey, Limits, Prefill, Rule, positions_of
+from dreamscope.engine.devices.runner import ImageKey, Limits, Prefill, Rule
 from dreamscope.engine.models import region, text
 from dreamscope.engine.models.choice import RuleTable, choose
 from dreamscope.engine.models.lora import Adapter
 from dreamscope.engine.models.lora_slots import LoraSlots
+from dreamscope.engine.models.prompts import placed, portions
 from dreamscope.engine.models.tokens import coord_values, size_values
 
 if TYPE_CHECKING:
     from dreamscope.engine.models.base import Model
-
-
-@dataclass(frozen=True, slots=True)
-class _Prompt:
-    """A prompt among others: its positions, where its new ones are in the joined rows, its pages.
-
-    Positions below `block` see each other and the others what is before them, unless a mask says more.
-    """
-
-    first: int
-    """Positions that are there already."""
-    length: int
-    begin: int
-    pages: NDArray[np.int64]
-    block: int
-    mask: Array | None
-
-    @property
-    def place(self) -> slice:
-        """Of the new positions in the joined rows."""
-        return slice(self.begin, self.begin + self.length - self.first)
 
 
 class BatchedModel:
@@ -117,60 +96,33 @@ class BatchedModel:
         device = self.device
         if len({prompt.adapter for prompt in prompts}) > 1:
             raise ValueError("Prompts with different adapters do not share a forward.")
-        x = device.concat([rows for prompt in prompts for rows in self._embedded(prompt)], 0)
-        placed = list(self._placed(prompts))
-        positions = np.concatenate([np.arange(one.first, one.length) for one in placed])
-        tables = [device.array(one.pages) for one in placed]
-        new = device.array(np.concatenate([one.pages[one.first :] for one in placed]))
+        x = device.concat(list(self._embedded(prompts)), 0)
+        read = list(placed(prompts, self.table.host, self.model.config.tokenizer.bos_id))
+        positions = np.concatenate([np.arange(one.first, one.length) for one in read])
+        new = device.array(np.concatenate([one.pages[one.first :] for one in read]))
+        together = list(portions(device, read))
         rotation, logs = self.model.places_at(device.array(positions))
 
         def attend(layer: int, qk: Array, v: Array) -> Array:
             q = self._store(layer, qk[0], v[0], rotation, new)
-            each = [
-                self._attend(layer, q[one.place], one, table)
-                for one, table in zip(placed, tables, strict=True)
-            ]
+            each = [portion.attend(q, self.keys[layer], self.values[layer]) for portion in together]
             return each[0] if len(each) == 1 else device.concat(each, 0)
 
         adapter = prompts[0].adapter
         adapt = self._lora.adapt(device.array(np.array([adapter]))) if adapter else None
         hidden = self.model.run_blocks(x[None], attend, logs, adapt)[0]
-        last = np.array([one.place.stop - 1 for one in placed])
+        last = np.array([one.end - 1 for one in read])
         return self._features(device.take(hidden, device.array(last), 0))
 
-    def _attend(self, layer: int, q: Array, prompt: _Prompt, table: Array) -> Array:
-        """The new queries `[T, H, E]` of a prompt."""
-        device, kept = self.device, (self.keys[layer], self.values[layer])
-        if prompt.mask is None:
-            return device.prefix_attention(q, *kept, table, prompt.block)
-        k, v = (device.permute(device.take(pages, table, 0), (1, 0, 2))[None] for pages in kept)
-        mixed = device.attention(device.permute(q, (1, 0, 2))[None], k, v, prompt.mask)
-        return device.permute(mixed[0], (1, 0, 2))
-
-    def _embedded(self, prompt: Prefill) -> Iterator[Array]:
+    def _embedded(self, prompts: Sequence[Prefill]) -> Iterator[Array]:
         """Rows of the elements that are to be read, in pieces."""
-        images = iter(prompt.images)
-        elements: Sequence[Any] = prompt.elements[prompt.skip :]
+        images = iter([image for prompt in prompts for image in prompt.images])
+        elements: list[Any] = [element for prompt in prompts for element in prompt.elements[prompt.skip :]]
         for is_image, group in groupby(elements, lambda element: isinstance(element, ImageKey)):
             if is_image:
                 yield from (self.model.encode_image(next(images)) for _ in group)
             else:
                 yield self.model.embed(list(group))
-
-    def _placed(self, prompts: Sequence[Prefill]) -> Iterator[_Prompt]:
-        begin = 0
-        for prompt in prompts:
-            first = positions_of(prompt.elements[: prompt.skip])
-            length = positions_of(prompt.elements)
-            pages = self.table.host[prompt.row, :length].copy()
-            images = list(_images(prompt.elements, prompt.skip, first, self.model.config.tokenizer.bos_id))
-            block, mask = 0, None
-            if len(images) == 1 and images[0].start <= first:
-                block = images[0].stop
-            elif images:
-                mask = self.device.array(_mask(images, first, length))
-            yield _Prompt(first, length, begin, pages, block, mask)
-            begin += length - first
 
     # --------------------------------------------------------------------------------------------- decode
 
@@ -229,25 +181,3 @@ class BatchedModel:
     def _features(self, hidden: Array) -> Features:
         logits = text.logits(self.device, self.model.weights.text, hidden)
         return Features(hidden, self.device.widen(logits))
-
-
-def _images(elements: Sequence[Element], skip: int, first: int, bos_id: int) -> Iterator[range]:
-    """The positions of images after the first `skip` elements, which are `first` positions.
-
-    An image directly after BOS takes BOS in.
-    """
-    place = first
-    for index in range(skip, len(elements)):
-        element = elements[index]
-        if isinstance(element, ImageKey):
-            begin = 0 if index == 1 and elements[0] == bos_id else place
-            yield range(begin, place + element.positions)
-        place += positions_of((element,))
-
-
-def _mask(images: Sequence[range], first: int, length: int) -> NDArray[np.bool_]:
-    """Who sees whom, `[length - first, length]`: predecessors, and within an image everybody."""
-    mask = np.arange(length) <= np.arange(first, length)[:, None]
-    for image in images:
-        mask[max(0, image.start - first) : image.stop - first, image.start : image.stop] = True
-    return mask

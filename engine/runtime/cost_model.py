@@ -1,16 +1,18 @@
 """What overlapping host and device is worth, from the times of a step; and whether it pays now.
 
-    blocking    f + s + c + bl + bc + max(bm + bd - f, 0)     what follows a launch may hide under its forward
+    blocking    w + f + s + c + bl + bc + max(bm + bd - w - f, 0)     what follows a launch may hide under it
     pipelined   max(f + s,  bl + bm + bc + bd,  c + bc + bm + s)
 
 The pipelined period is bounded by the device, by the host, or by the chain from the copy of one step over
-its commit and the next mask to the next sampling. Against it stands waste: the step launched before the end
-of a request was known. On one stream that is one forward in every L + 1; in a batch it costs one row.
+its commit and the next mask to the next sampling. A device that has waited takes longer, by w: a thread
+wakes up, on a core that has forgotten its work; only blocking pays that. Against it stands waste: the step
+launched before the end of a request was known. On one stream that is one forward in every L + 1; in a batch
+it costs one row.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 SMOOTHING = 0.1
@@ -22,7 +24,7 @@ LEARNING = 0.25
 @dataclass(frozen=True, slots=True)
 class StepTimes:
     """Milliseconds: forward, sampling, copy to the host; plan and launch, mask and sampling call, commit,
-    delivery.
+    delivery; and what forward and sampling take longer when the device has waited for them.
     """
 
     f: float
@@ -32,11 +34,13 @@ class StepTimes:
     bm: float
     bc: float
     bd: float = 0.0
+    w: float = 0.0
 
     @property
     def blocking(self) -> float:
         """Time from step to step with one in flight."""
-        return self.f + self.s + self.c + self.bl + self.bc + max(self.bm + self.bd - self.f, 0.0)
+        forward = self.w + self.f
+        return forward + self.s + self.c + self.bl + self.bc + max(self.bm + self.bd - forward, 0.0)
 
     @property
     def pipelined(self) -> float:
@@ -78,8 +82,8 @@ class Depth(Protocol):
     def choose(self, streams: int) -> int:
         """1 or 2, for so many requests that decode or wait."""
 
-    def observe(self, rows: int, times: StepTimes) -> None:
-        """A decode step of so many rows took this long."""
+    def observe(self, rows: int, times: StepTimes, waited: bool = False) -> None:
+        """A decode step of so many rows took this long; `waited`: the device had nothing to do before it."""
 
     def emptied(self) -> None:
         """Nobody decodes any more, and at least one has ended by itself: a step behind would be wasted."""
@@ -99,11 +103,16 @@ class AdaptiveDepth:
         """Decode steps from one such end to the next."""
         self._start = start
         self._times: dict[int, StepTimes] = {}  # of steps whose rows have so many binary digits
+        self._waited: dict[int, StepTimes] = {}  # of those for which the device had waited
         self._steps = self._ends = 0
 
     def times(self, rows: int) -> StepTimes | None:
         """What a step of about so many rows is like."""
-        return self._times.get(rows.bit_length(), self._start)
+        size = rows.bit_length()
+        in_a_row, waited = self._times.get(size, self._start), self._waited.get(size)
+        if in_a_row is None or waited is None:
+            return in_a_row or waited
+        return replace(in_a_row, w=max(0.0, waited.f - in_a_row.f))
 
     def choose(self, streams: int) -> int:
         """1 or 2, for so many requests that decode or wait."""
@@ -111,14 +120,15 @@ class AdaptiveDepth:
         worth = self.run >= 1 if times is None else pays(times, self.run + 1)  # a prompt is a step as well
         return 2 if worth else 1
 
-    def observe(self, rows: int, times: StepTimes) -> None:
-        """A decode step of so many rows took this long."""
+    def observe(self, rows: int, times: StepTimes, waited: bool = False) -> None:
+        """A decode step of so many rows took this long; the device's time is all in `f`."""
         self._steps += 1
-        old = self.times(rows)
+        kept, start = (self._waited, None) if waited else (self._times, self._start)
+        old = kept.get(rows.bit_length(), start)
         if old is not None:
             pairs = ((getattr(old, name), getattr(times, name)) for name in StepTimes.__slots__)
             times = StepTimes(*(before + SMOOTHING * (now - before) for before, now in pairs))
-        self._times[rows.bit_length()] = times
+        kept[rows.bit_length()] = times
 
     def emptied(self) -> None:
         """A step behind would be wasted."""
@@ -140,7 +150,7 @@ class FixedDepth:
         """The depth."""
         return self.depth
 
-    def observe(self, rows: int, times: StepTimes) -> None:
+    def observe(self, rows: int, times: StepTimes, waited: bool = False) -> None:
         """Nothing is learnt."""
 
     def emptied(self) -> None:

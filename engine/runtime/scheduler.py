@@ -195,12 +195,13 @@ class Scheduler:
 
     def _observe(self, step: Step) -> None:
         """Tell the depth rule how long a decode step took; the device's time is told as its forward."""
+        waited = step.launched_at > self._previous_ready
         begun = max(step.launched_at, self._previous_ready)
         self._previous_ready = step.ready_at
         if step.kind == "decode" and not step.zombies:
             device = (step.ready_at - begun) * 1000
             host = (step.launch_s * 1000, step.mask_s * 1000, step.commit_s * 1000)
-            self.depth.observe(len(step.seats), StepTimes(device, 0.0, 0.0, *host))
+            self.depth.observe(len(step.seats), StepTimes(device, 0.0, 0.0, *host), waited)
 
     def _fail_step(self, step: Step, error: BaseException, riding: bool) -> None:
         """A step has failed, and its rows with it. The device may still write for them: it is waited for.

@@ -17,7 +17,7 @@ class CaptionSkill:
         self, request: SkillRequest, ids: TokenizerConfig, tokenizer: Tokenizer, budget: Budget
     ) -> None:
         self._opening = ids.caption[request.length]
-        self._max_feed = budget.total(phases=1)
+        self._max_feed = budget.total(phases=1) - 1
         self._loop = AnswerLoop(ids, tokenizer, budget)
 
     @property
@@ -27,7 +27,7 @@ class CaptionSkill:
 
     @property
     def max_feed(self) -> int:
-        """One position per token."""
+        """One position per token but the last."""
         return self._max_feed
 
     @property

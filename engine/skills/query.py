@@ -49,9 +49,9 @@ class AnsweringSkill:
 
     @property
     def max_feed(self) -> int:
-        """One position per token, and the answer opener after a reasoning."""
+        """One position per token but the last; all of a reasoning, and the answer opener after it."""
         if self._reasoning is None:
-            return self._budget.total(phases=1)
+            return self._budget.total(phases=1) - 1
         return self._budget.total(phases=2) + len(self._answer_opener)
 
     @property

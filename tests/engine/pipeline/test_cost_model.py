@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -40,6 +42,14 @@ def test_delivery_follows_the_launch():
 def test_masks_hide_under_their_own_forward_even_at_depth_1():
     assert StepTimes(5, 1, 1, 1, 4, 1).blocking == 9
     assert StepTimes(5, 1, 1, 1, 7, 1).blocking == 11
+
+
+def test_only_blocking_pays_for_a_device_that_has_waited():
+    rested = StepTimes(5, 1, 1, 1, 1, 1, 3)
+    tired = StepTimes(5, 1, 1, 1, 1, 1, 3, w=2)
+    assert tired.blocking == rested.blocking + 2
+    assert tired.pipelined == rested.pipelined
+    assert StepTimes(5, 1, 1, 1, 1, 1, 6, w=2).blocking == rested.blocking + 2  # more hides under it
 
 
 def test_in_a_batch_waste_is_one_row():
@@ -87,6 +97,17 @@ def test_answers_of_one_token_never_overlap_again():
     assert depth.choose(4) == 2
     depth.emptied()  # without a single step
     assert depth.choose(4) == 1
+
+
+def test_what_waiting_costs_the_device_makes_overlapping_pay():
+    depth, cheap = AdaptiveDepth(run=5), StepTimes(f=1.0, s=0.0, c=0.0, bl=0.03, bm=0.03, bc=0.03)
+    depth.observe(1, cheap)
+    assert depth.choose(1) == 1
+    depth.observe(1, replace(cheap, f=1.4), waited=True)
+    assert depth.times(1).w == pytest.approx(0.4)
+    assert depth.choose(1) == 2
+    depth.observe(8, cheap, waited=True)  # so far, never in a row
+    assert depth.times(8) == cheap
 
 
 def test_steps_of_another_size_are_of_another_kind():

@@ -128,7 +128,7 @@ def test_no_more_pages_are_reserved_than_needed(bench: Any, picture: Any) -> Non
     desk = bench()
     desk.ask("one", max_tokens=9).end()
     desk.ask("one", max_tokens=9, image=picture("a")).end()
-    assert desk.model.reserved == [9 + 9 + 1, 5 + 8 + 9 + 1]
+    assert desk.model.reserved == [9 + 9, 5 + 8 + 9]
     gauges = desk.engine.gauges()
     assert (gauges.pages_private, gauges.running, gauges.in_flight) == (0, 0, 0)
 
@@ -250,6 +250,10 @@ def test_stats(bench: Any) -> None:
     gate.open()
     first.end()
     second.end()
+    desk.engine.pause()  # after which the gauges are those of an engine that does nothing
+    stats = desk.engine.stats()
+    assert stats["batch_size"] == stats["kv_pages_used"] == 0 < stats["kv_pages_total"]
+    desk.engine.resume()
     desk.engine.shutdown()
     stats = desk.engine.stats()
     assert (stats["status"], stats["processing"], stats["queue_size"]) == ("stopped", 0, 0)

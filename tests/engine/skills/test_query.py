@@ -176,6 +176,16 @@ def test_events_rebuild_the_result(build: Any, replay: Any, ids: list[int], limi
     assert len(run.fed) <= skill.max_feed
 
 
+@pytest.mark.parametrize("skill", [("query", {"question": "q"}), ("caption", {"length": "short"})])
+@pytest.mark.parametrize("tokens", [1, 4])
+def test_the_last_token_of_an_answer_is_not_fed(build: Any, replay: Any, skill: Any, tokens: int) -> None:
+    name, fields = skill
+    asked = build(name, max_tokens=tokens, **fields)
+    run = replay(asked, chars("abcdefg"))
+    assert (asked.finish_reason, asked.output_tokens) == ("length", tokens)
+    assert len(run.fed) == asked.max_feed == tokens - 1
+
+
 def test_a_budget_needs_a_token() -> None:
     with pytest.raises(ValueError, match="at least one"):
         Budget(0)
