@@ -52,7 +52,7 @@ class Bodies:
         for _ in range(cases):
             path, right = self._rng.choice(self._right)
             body = mutate(right, self._rng)
-            head = f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n"
+            head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(body)}\r\n\r\n"
             writer.write(head.encode() + body)
             async with asyncio.timeout(TIMEOUT):
                 status, answer = await _answer(reader)

@@ -52,7 +52,7 @@ class InstantEngine:
         done = wire.RequestDone(request_id="", finish_reason="stop", output=output, metrics=wire.Metrics())
         first = 0 if request.accepted_at is None else 1
         name = request.request_id
-        numbered = [
+        numbered: list[wire.Message] = [
             replace(event, request_id=name, seq=first + index) for index, event in enumerate([*events, done])
         ]
         deliver([(name, numbered)])

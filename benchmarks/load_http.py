@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 from collections.abc import AsyncIterator
@@ -11,6 +12,8 @@ from typing import Any
 
 from load_asks import TEXTS, Answer, Ask, answer_of
 
+LATER = ("queue_full", "model_loading")
+"""Errors that are specified for a server which has too much to do, or has just been started."""
 _FAST = 2**16
 
 
@@ -23,7 +26,7 @@ class Pace:
 
     def connect(self, port: int) -> socket.socket:
         """A connection whose buffer on this side is not larger than a few sips."""
-        sock = socket.socket()
+        sock = socket.socket(proto=socket.IPPROTO_TCP)  # known for TCP, it is not delayed by Nagle
         if self.sip < _FAST:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 * self.sip)
         sock.connect(("127.0.0.1", port))
@@ -32,7 +35,7 @@ class Pace:
 
 
 class Refused(Exception):
-    """An answer that says to come back later, as is specified for a full queue; the text is its code."""
+    """An answer that says to come back later; the text is its code, one of `LATER`."""
 
 
 class Wrong(Exception):
@@ -106,11 +109,12 @@ async def plain(http: Http, ask: Ask, image_url: str) -> Answer:
 async def whole(status: int, pieces: AsyncIterator[bytes]) -> bytes:
     """The body of an answer of status 200. Raises `Refused` or `Wrong` for another."""
     body = b"".join([piece async for piece in pieces])
-    if status in (429, 503):
-        raise Refused(json.loads(body)["error"]["code"])
-    if status != 200:
-        raise Wrong(f"status {status}: {body[:500]!r}")
-    return body
+    if status == 200:
+        return body
+    with contextlib.suppress(ValueError, KeyError, TypeError):  # then it is no error of ours
+        if (code := json.loads(body)["error"]["code"]) in LATER:
+            raise Refused(code)
+    raise Wrong(f"status {status}: {body[:500]!r}")
 
 
 class Told:

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from load_asks import TEXTS, Answer, Ask
-from load_http import Pace, Refused, Wrong
+from load_http import LATER, Pace, Refused, Wrong
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from dreamscope.engine import errors, wire
+from dreamscope.engine import wire
 
 PROTOCOL = Subprotocol(wire.SUBPROTOCOL)
 FRAMES_AHEAD = 2
@@ -48,7 +48,7 @@ class Asked:
             case wire.RequestDone():
                 self._end(event)
             case wire.RequestFailed(error=error):
-                if errors.from_info(error).status in (429, 503):
+                if error.code in LATER:
                     raise Refused(error.code)
                 raise Wrong(f"it failed: {error}")
             case wire.RequestCancelled():
@@ -86,6 +86,8 @@ class Socket:
                 subprotocols=[PROTOCOL],
                 compression=None,
                 max_queue=FRAMES_AHEAD if pace.pause_s else 16,
+                open_timeout=None,  # how long anything may take, the client says
+                ping_interval=None,
             ),
             pace,
         )

@@ -58,9 +58,9 @@ class Look:
         return EngineRequest(name, SkillRequest("caption", sampling, length="short"), self.image)
 
 
-def looks(seed: int) -> Iterator[Look]:
+def looks(seed: int, side: int = SIDE) -> Iterator[Look]:
     """Scenes without end, each another one."""
-    maker, rng = SceneMaker(Stage(SIDE), seed, pool_size=8), np.random.default_rng(seed)
+    maker, rng = SceneMaker(Stage(side), seed, pool_size=8), np.random.default_rng(seed)
     while True:
         scene = maker.make(rng)
         things = [name for name in scene.names if len(scene.named(name)) == ALIKE]

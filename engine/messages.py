@@ -134,7 +134,8 @@ class Stats(Message):
     """How the server is doing: sums over the loaded models, totals since the start of their engines.
 
     `workers` counts the loaded models; `max_queue_size` is the bound of each. `default_timeout` and
-    `uptime_s` in seconds, `tokens_per_second` over all that decode now. `None` where nothing measures it.
+    `uptime_s` in seconds, `tokens_per_second` over all that decode now. Pages count positions; those that are
+    kept for later but may be taken at any time are not used. `None` where nothing measures it.
     """
 
     status: str

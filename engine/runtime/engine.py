@@ -149,6 +149,7 @@ class Engine:
         with self._lock:
             waiting = sum(not job.started for job in self._open.values())
             processing = len(self._open) - waiting
+        taken = gauges.pages_private + gauges.pages_cached
         return {
             "status": {"ready": "running"}.get(health.state, health.state),
             "model": self._info.id,
@@ -160,6 +161,10 @@ class Engine:
             "failed": c.failed,
             "timeouts": c.timeouts,
             "output_tokens": c.output_tokens,
+            "tokens_per_second": round(self._core.recorder.rate(), 1),
+            "batch_size": gauges.running,
+            "kv_pages_used": taken - gauges.pages_reclaimable,
+            "kv_pages_total": taken + gauges.pages_free,
             "prefix_hits": c.image_hits,
             "prefix_misses": c.image_misses,
             "cached_images": gauges.images_cached,

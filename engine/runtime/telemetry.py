@@ -18,6 +18,8 @@ from dreamscope.engine.runtime.sequence import Seat, Step, StepKind
 from dreamscope.engine.runtime.trace import Action
 
 KEPT = 4096
+RATE_S = 2.0
+"""Over how long `Recorder.rate` looks back."""
 Span = tuple[float, float]
 """Begin and end in seconds of the engine's clock."""
 State = Literal["starting", "ready", "paused", "draining", "dead", "stopped"]
@@ -93,6 +95,12 @@ class Recorder:
     def steps(self, since: int = -1) -> list[StepRecord]:
         """The kept steps whose index is larger, oldest first. Any thread."""
         return [record for record in tuple(self._records) if record.index > since]
+
+    def rate(self) -> float:
+        """Tokens per second that steps have sampled of late, for requests that had not ended. Any thread."""
+        since = self._clock() - RATE_S
+        recent = [record for record in tuple(self._records) if record.commit[1] > since]
+        return sum(len(record.requests) - record.zombies for record in recent) / RATE_S
 
     def rest(self) -> None:
         """There is nothing to do: from now on the device does not idle, it rests."""

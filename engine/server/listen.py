@@ -15,7 +15,9 @@ def bind(host: str, port: int, tries: int) -> socket.socket:
     """
     family, address = _resolve(host, port)
     for candidate in range(port, min(port + tries, 65536)) if port else (0,):
-        listener = socket.socket(family, socket.SOCK_STREAM)
+        # Without its protocol asyncio does not know it for TCP, and leaves Nagle's algorithm on: what follows
+        # a small write then waits for the peer's delayed acknowledgement, which is 40 ms.
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((address, candidate))

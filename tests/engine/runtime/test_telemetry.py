@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from dreamscope.engine.runtime.metrics import BOUNDS, Histogram
+from dreamscope.engine.runtime.metrics import BOUNDS, Counters, Histogram
 from dreamscope.engine.runtime.perfetto import chrome_trace
-from dreamscope.engine.runtime.telemetry import StepRecord
+from dreamscope.engine.runtime.telemetry import RATE_S, Recorder, StepRecord
 
 STEP = StepRecord(
     index=7,
@@ -65,6 +65,27 @@ def test_counters_add_up_with_what_requests_were_told(bench: Any, picture: Any) 
     for m in metrics:
         assert m.itl_p50_ms <= m.itl_p95_ms <= m.itl_max_ms
         assert (m.depth, m.device, m.zombie_steps) == (1, "echo", 0)
+
+
+def test_the_rate_is_that_of_the_last_seconds() -> None:
+    now = STEP.commit[1] + RATE_S / 2
+    recorder = Recorder(Counters(), lambda: now, lambda seat: None, lambda seat, ms: None)
+    recorder._records.extend(dataclasses.replace(STEP, index=index) for index in range(6))
+    assert recorder.rate() * RATE_S == 6  # each of two requests, one of which had ended
+    now += RATE_S
+    assert recorder.rate() == 0
+
+
+def test_pages_in_use_are_told_while_a_request_runs(bench: Any) -> None:
+    desk = bench()
+    gate = desk.gate("firstf")
+    first = desk.ask("first")
+    gate.wait()
+    during = desk.engine.stats()
+    gate.open()
+    first.end()
+    assert during["batch_size"] == 1
+    assert 0 < during["kv_pages_used"] <= during["kv_pages_total"]
 
 
 def test_a_histogram() -> None:

@@ -237,6 +237,19 @@ def test_an_address_of_another_machine_is_an_error():
         bind("192.0.2.1", 0, 1)
 
 
+async def test_what_is_written_in_pieces_leaves_at_once():
+    """No piece waits until the one before was acknowledged: connections are without Nagle's algorithm."""
+    accepted: asyncio.Queue[asyncio.StreamWriter] = asyncio.Queue()
+    listener = bind("127.0.0.1", 0, 1)
+    async with await asyncio.start_server(lambda _, writer: accepted.put_nowait(writer), sock=listener):
+        _, client = await asyncio.open_connection(*listener.getsockname())
+        writer = await accepted.get()
+        assert writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        for each in (writer, client):
+            each.close()
+            await each.wait_closed()
+
+
 def test_url_of_an_any_address_is_one_that_can_be_opened():
     with bind("127.0.0.1", 0, 1) as listener:
         port = listener.getsockname()[1]
