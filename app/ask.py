@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -122,11 +122,9 @@ async def _stream(
     try:
         await client.send(wire.ImagePut(IMAGE_ID, data_url(image)))
         await client.send(create)
-        detail = ""
+        tell = progress_teller()
         async for message in client.messages():
-            if isinstance(message, wire.ModelProgress) and message.detail != detail:
-                detail = message.detail
-                print(f"{message.model}: {detail}", file=sys.stderr)
+            tell(message)
             if terminal:
                 terminal.feed(message)
             if isinstance(message, (*wire.TERMINAL, wire.ErrorEvent)):
@@ -136,6 +134,19 @@ async def _stream(
         raise EngineGone("The engine closed the connection.")
     finally:
         await client.close()
+
+
+def progress_teller() -> Callable[[wire.Message], None]:
+    """What says on standard error how the loading of models goes, each step once."""
+    told = ""
+
+    def tell(message: wire.Message) -> None:
+        nonlocal told
+        if isinstance(message, wire.ModelProgress) and message.detail != told:
+            told = message.detail
+            print(f"{message.model}: {told}", file=sys.stderr)
+
+    return tell
 
 
 def done_of(message: wire.Message) -> wire.RequestDone:

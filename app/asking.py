@@ -112,8 +112,8 @@ def build_request(asked: Asked, values: Values) -> wire.RequestCreate:
         length=values["length"] if skill == "caption" else None,
         reasoning=_reasoning(values, skill),
         spatial_refs=_references(asked) or None,
-        eye=_point("--eye", asked.eye) if asked.eye is not None else None,
-        face=wire.Box(*_box("--face", asked.face)) if asked.face is not None else None,
+        eye=point("--eye", asked.eye) if asked.eye is not None else None,
+        face=wire.Box(*box("--face", asked.face)) if asked.face is not None else None,
         force_detect=asked.force or None,
         variant=values["adapter"],
         messages=_conversation(asked.messages, text or "") if skill == "chat" else None,
@@ -198,16 +198,18 @@ def _conversation(earlier: tuple[str, ...], question: str) -> tuple[wire.ChatTur
 
 def _references(asked: Asked) -> tuple[tuple[float, ...], ...]:
     return tuple(
-        _point(flag, text) if flag == "--point" else _box(flag, text) for flag, text in asked.references
+        point(flag, text) if flag == "--point" else box(flag, text) for flag, text in asked.references
     )
 
 
-def _point(flag: str, text: str) -> tuple[float, float]:
+def point(flag: str, text: str) -> tuple[float, float]:
+    """`x,y` in fractions of the image. Raises `SettingError` that names `flag`."""
     x, y = _numbers(flag, text, _POINT)
     return x, y
 
 
-def _box(flag: str, text: str) -> tuple[float, float, float, float]:
+def box(flag: str, text: str) -> tuple[float, float, float, float]:
+    """`x1,y1,x2,y2` in fractions of the image. Raises `SettingError` that names `flag`."""
     x1, y1, x2, y2 = _numbers(flag, text, _BOX)
     if x1 > x2 or y1 > y2:
         raise SettingError(f"{flag}: {text!r} is not {_BOX} with x1 up to x2 and y1 up to y2.")

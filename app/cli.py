@@ -34,7 +34,7 @@ COMMANDS = {
     "audit": "check whether the answer of a run follows from what the model pointed at",
     "doctor": "check what this machine has for Dreamscope, and say what to do",
     "serve": "run the engine alone, behind its HTTP API and websocket",
-    "models": "list the models, their size, and whether and where they are on this machine",
+    "models": "list the models, their size, and whether and where they are, on this machine or at endpoints",
     "pull": "download models, go on with a download that was cut off, and check what came",
     "web": "serve the page alone, for an engine that runs already",
     "keys": "make, list and revoke the API keys that servers on this machine ask for",

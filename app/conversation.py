@@ -7,6 +7,7 @@ made when it is needed, so that a conversation goes on after the engine was star
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from dreamscope.app.ask import done_of
 from dreamscope.app.asking import IMAGE_ID
@@ -27,6 +28,17 @@ class Conversation:
         self._asking: str | None = None
         self.said: tuple[str, ...] = ()
         """What was asked and answered, in turn."""
+        self.model: str | None = None
+        """Who is asked in place of the model that a request names; the adapter belongs to that one."""
+
+    async def models(self) -> tuple[wire.ModelInfo, ...]:
+        """The models that the engine has at present, from a greeting of its own.
+
+        Raises `EngineGone`, `EngineRefused`.
+        """
+        client = await self._greeted()
+        await client.close()
+        return client.ready.models
 
     async def begin_anew(self, image: bytes | None = None) -> None:
         """Forget what was said; go on with another image if one is given."""
@@ -40,6 +52,8 @@ class Conversation:
 
         Raises `Failed` for a request that ended without a result, `EngineGone`, `EngineRefused`.
         """
+        if self.model is not None:
+            create = replace(create, model=self.model, variant=None)
         try:
             client = await self._connected()
             self._asking = create.request_id
@@ -73,9 +87,12 @@ class Conversation:
 
     async def _connected(self) -> EngineClient:
         if self._client is None:
-            status = self._engine.status
-            if status.url is None:
-                raise EngineGone("The engine is being started again.")
-            self._client = await EngineClient.open(socket_url(status.url), CLIENT_NAME, status.key)
+            self._client = await self._greeted()
             await self._client.send(wire.ImagePut(IMAGE_ID, data_url(self._image)))
         return self._client
+
+    async def _greeted(self) -> EngineClient:
+        status = self._engine.status
+        if status.url is None:
+            raise EngineGone("The engine is being started again.")
+        return await EngineClient.open(socket_url(status.url), CLIENT_NAME, status.key)

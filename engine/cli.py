@@ -14,7 +14,7 @@ from dreamscope.engine.settings import SettingError, Values, add_flags, data_fol
 
 COMMANDS = {
     "serve": "run models behind Moondream's and OpenAI's HTTP API and a websocket",
-    "models": "list the models, their size, and whether and where they are on this machine",
+    "models": "list the models, their size, and whether and where they are, on this machine or at endpoints",
     "pull": "download models, go on with a download that was cut off, and check what came",
     "doctor": "tell as JSON what this machine has for running a model",
     "keys": "make, list and revoke the API keys that servers on this machine ask for",
@@ -82,7 +82,10 @@ def _run(options: argparse.Namespace, values: Values, environ: Mapping[str, str]
     from dreamscope.engine.weights.progress import console
 
     if options.command == "models":
-        print_models(sys.stdout, options.json, values["models_dir"])
+        from dreamscope.engine.remote.endpoints import configured_endpoints
+
+        endpoints = configured_endpoints(values["endpoint"], values["endpoint_key"], values["endpoints"])
+        print_models(sys.stdout, options.json, values["models_dir"], endpoints)
     else:
         pull(options.names, console(sys.stderr), sys.stdout)
     return 0

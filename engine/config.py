@@ -31,7 +31,7 @@ SETTINGS: tuple[Setting, ...] = (
         comma_list,
         (),
         "Server elsewhere whose models are offered too: Moondream Cloud, Station, vLLM; several with commas.",
-        commands=("serve",),
+        commands=("serve", "models"),
         metavar="NAME=URL",
     ),
     Setting(
@@ -39,7 +39,7 @@ SETTINGS: tuple[Setting, ...] = (
         comma_list,
         (),
         "Where the key of an endpoint is, NAME=env:VARIABLE or NAME=file:PATH; never the key itself.",
-        commands=("serve",),
+        commands=("serve", "models"),
         metavar="NAME=PLACE",
     ),
     Setting(
@@ -47,7 +47,7 @@ SETTINGS: tuple[Setting, ...] = (
         Path,
         None,
         "TOML file of endpoints with their keys, models, prices and limits.",
-        commands=("serve",),
+        commands=("serve", "models"),
         metavar="FILE",
     ),
     Setting(

@@ -6,11 +6,10 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
-from dreamscope.engine.prices import published_price
+from dreamscope.engine.server.charges import account_json, cost_of, moment
 from dreamscope.engine.server.keystore import Key, KeysError, KeyStore, Usage
 from dreamscope.engine.settings import SettingError
 
@@ -55,7 +54,7 @@ def run(options: argparse.Namespace, folder: Path, out: TextIO) -> None:
                 if all(each.revoked is not None for each in store.entries()):
                     out.write(f"No key is left, so nobody is let in. Delete {store.path} to need none.\n")
             case "list" if options.json:
-                out.write(json.dumps([_entry(key) for key in store.entries()], indent=2) + "\n")
+                out.write(json.dumps([account_json(key) for key in store.entries()], indent=2) + "\n")
             case "list":
                 out.writelines(table(store.entries()))
     except KeysError as error:
@@ -77,17 +76,6 @@ def rate_of(text: str | None) -> float | None:
     return rate
 
 
-def cost_of(usage: Mapping[str, Usage]) -> float | None:
-    """US dollars that the same tokens cost at published prices; `None` if no model of them has one."""
-    costs = []
-    for model, used in usage.items():
-        price = published_price(model)
-        if price is not None:
-            spent = used.input_tokens * price.input_usd_per_million
-            costs.append((spent + used.output_tokens * price.output_usd_per_million) / 1e6)
-    return sum(costs) if costs else None
-
-
 def table(keys: Iterable[Key]) -> list[str]:
     """The list for people, line by line."""
     rows = [_HEADER, *(_row(key) for key in keys)]
@@ -107,34 +95,10 @@ def _row(key: Key) -> tuple[str, ...]:
     return (
         key.name,
         limit if key.revoked is None else "revoked",
-        _moment(key.created)[:10],
-        "never" if key.used is None else _moment(key.used)[:16].replace("T", " "),
+        moment(key.created)[:10],
+        "never" if key.used is None else moment(key.used)[:16].replace("T", " "),
         f"{total.requests:,}",
         f"{total.input_tokens:,}",
         f"{total.output_tokens:,}",
         "–" if cost is None else f"${cost:.4f}",
     )
-
-
-def _entry(key: Key) -> dict[str, Any]:
-    usage = {
-        model: {
-            "requests": used.requests,
-            "input_tokens": used.input_tokens,
-            "output_tokens": used.output_tokens,
-            "usd": cost_of({model: used}),
-        }
-        for model, used in key.usage.items()
-    }
-    moments = {"created": key.created, "last_used": key.used, "revoked": key.revoked}
-    return {
-        "name": key.name,
-        "requests_per_second": key.per_second,
-        **{name: None if moment is None else _moment(moment) for name, moment in moments.items()},
-        "usage": usage,
-        "usd": cost_of(key.usage),
-    }
-
-
-def _moment(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

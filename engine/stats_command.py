@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 from dreamscope.engine.settings import SettingError
 
+_COUNTED = ("requests", "input_tokens", "output_tokens")
 DEFAULT_URL = "http://127.0.0.1:2020"
 TIMEOUT_S = 10.0
 _BARE = urllib.request.ProxyHandler({})  # the server is here or was named; no proxy stands between
@@ -62,10 +63,22 @@ def ask(url: str, key: str | None) -> dict[str, Any]:
 
 
 def table(stats: Mapping[str, Any]) -> str:
-    """Name and value of all that is known, a line each."""
+    """Name and value of all that is known, a line each, the account of the key last."""
     known = {name.replace("_", " "): value for name, value in stats.items() if value is not None}
+    account = known.pop("account", None)
+    if isinstance(account, dict):
+        known |= _account(account)
     width = max(map(len, known))
     return "".join(f"{name.ljust(width)}  {_shown(value)}\n" for name, value in known.items())
+
+
+def _account(account: Mapping[str, Any]) -> dict[str, Any]:
+    usd = account.get("usd")
+    return {
+        "your key": account.get("name"),
+        **{f"your {name.replace('_', ' ')}": account.get(name, 0) for name in _COUNTED},
+        "would have cost": "–" if usd is None else f"${usd:.4f}",
+    }
 
 
 def _shown(value: Any) -> str:

@@ -53,10 +53,10 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "engine.verify": (*RUNTIME, "engine.verify"),
     "engine.sprite": (*RUNTIME, "engine.sprite"),
     "engine.logs": (),
-    "engine.keys_command": ("engine.prices", "engine.server.keystore", "engine.settings"),
+    "engine.keys_command": ("engine.server.charges", "engine.server.keystore", "engine.settings"),
     "engine.stats_command": ("engine.settings",),
     "engine.doctor": ("engine.devices", "engine.models", "engine.weights", "engine.errors", "engine.config"),
-    "engine.catalog": ("engine.models", "engine.weights", "engine.errors"),
+    "engine.catalog": ("engine.models", "engine.weights", "engine.errors", "engine.remote"),
     "engine.cli": ("engine",),
     "engine.__main__": ("engine.cli",),
     "visualizers": ("engine.wire", "visualizers"),
@@ -80,7 +80,8 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "scipy": ("visualizers",),
     "sqlite_utils": ("app.store",),
 }
-STDLIB_ONLY = (*BASE, "engine.settings", "engine.config", "engine.logs", "engine.server.keystore")
+ACCOUNTS = ("engine.server.keystore", "engine.server.charges")
+STDLIB_ONLY = (*BASE, "engine.settings", "engine.config", "engine.logs", *ACCOUNTS)
 
 
 def modules() -> Iterator[tuple[str, Path]]:

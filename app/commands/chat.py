@@ -16,9 +16,10 @@ from concurrent.futures import Future
 from contextlib import AsyncExitStack, contextmanager
 from typing import Any, TypeVar
 
-from dreamscope.app.ask import Failed, read_image, wants_ansi
+from dreamscope.app.ask import Failed, progress_teller, read_image, wants_ansi
 from dreamscope.app.client import EngineGone, EngineRefused
 from dreamscope.app.commands.examples import EXAMPLES
+from dreamscope.app.commands.model_choice import chosen, listing
 from dreamscope.app.commands.typed import Typed, request_of, typed
 from dreamscope.app.conversation import Conversation
 from dreamscope.app.engine_of import check_engine, engine_of
@@ -106,16 +107,35 @@ class _Talk:
             case "new":
                 self._start(self._chat.begin_anew()).result()
                 print("What was said is forgotten.")
+            case "model":
+                self._model(line.text)
             case "image":
                 self._start(self._chat.begin_anew(read_image(line.text))).result()
                 print(f"Now about {line.text}.")
             case _:
                 self._ask(request_of(line, self._chat.said, self._values))
 
+    def _model(self, name: str) -> None:
+        """List the models, or ask that one from now on."""
+        models = self._start(self._chat.models()).result()
+        if name:
+            self._chat.model = chosen(name, models)
+            print(f"Now with {self._chat.model}.")
+            return
+        explicit = self._values["engine"] and "model" in self._values.explicit
+        asked = self._values["model"] if explicit else None
+        print(listing(models, self._chat.model or asked), end="")
+
     def _ask(self, create: wire.RequestCreate) -> None:
         """Stream one answer. Ctrl-C stops it, and what was said of it stays on the screen."""
         terminal = Terminal(sys.stdout, wants_ansi(sys.stdout.isatty(), os.environ))
-        answer = self._start(self._chat.ask(create, terminal.feed))
+        tell = progress_teller()
+
+        def show(message: wire.Message) -> None:
+            tell(message)
+            terminal.feed(message)
+
+        answer = self._start(self._chat.ask(create, show))
         stopped = False
         while True:
             try:

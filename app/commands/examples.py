@@ -38,6 +38,8 @@ While it runs, a line is a question, or one of:
   /query QUESTION     a question of its own, outside the conversation
   /caption [LENGTH]   short, normal or long
   /point NOUN         also /detect NOUN and /segment NOUN
+  /gaze X,Y           where this eye looks, in fractions of the image; /gaze X1,Y1,X2,Y2 for a face
+  /model [NAME]       ask another model from now on; without NAME, list them
   /image FILE         go on with another image; the conversation begins anew
   /new                forget what was said
   /help               this list

@@ -30,12 +30,13 @@ def known_models(endpoint: Endpoint) -> tuple[RemoteModel, ...] | None:
     return tuple(named(endpoint, model_id) for model_id in endpoint.models)
 
 
-def discover(endpoint: Endpoint) -> tuple[RemoteModel, ...]:
+def discover(endpoint: Endpoint, seconds: float | None = None) -> tuple[RemoteModel, ...]:
     """The models that the endpoint has, or those of its settings with what it tells of them.
 
-    Raises `RemoteFailed`, `RemoteBusy` or `ModelUnavailable`.
+    It has so many seconds for that, by default `PATIENCE_S`. Raises `RemoteFailed`, `RemoteBusy` or
+    `ModelUnavailable`.
     """
-    return asyncio.run(_within(endpoint, _discover))
+    return asyncio.run(_within(endpoint, _discover, seconds))
 
 
 def check(model: RemoteModel, tell: Tell = lambda text: None) -> None:

@@ -11,7 +11,7 @@ from dreamscope.engine import wire
 from dreamscope.engine.server.adapter_choice import split_name
 from dreamscope.engine.server.clock import Clock, Timer
 from dreamscope.engine.server.keyring import NAMED
-from dreamscope.engine.server.keystore import KeysError, KeyStore, Usage
+from dreamscope.engine.server.keystore import Key, KeysError, KeyStore, Usage
 
 WRITE_SECONDS = 5.0
 """A process that is killed loses what it counted in this time."""
@@ -61,9 +61,24 @@ class Accounts:
         """Write what was not yet written."""
         if self._timer is not None:
             self._timer.cancel()
-        if self._writing is not None:
-            await self._writing
-        await self._write()
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Write what was counted up to now, so that the file has it all."""
+        while self._writing is not None and not self._writing.done():
+            await asyncio.shield(self._writing)
+        self._writing = asyncio.create_task(self._write(), name="accounts")
+        await asyncio.shield(self._writing)
+
+    async def of(self, owner: str) -> Key | None:
+        """The key of this owner with its account up to now; `None` for an owner without one.
+
+        Raises `KeysError`.
+        """
+        if self._store is None or not owner.startswith(NAMED):
+            return None
+        await self.settle()
+        return await asyncio.to_thread(self._store.named, owner.removeprefix(NAMED), True)
 
     def _count(self, known: _Open, event: wire.RequestEvent) -> None:
         more = Usage(requests=1)

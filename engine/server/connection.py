@@ -82,6 +82,7 @@ class Connection:
             self._trace.stop()
             self._stats.stop()
             self._hub.greeted.discard(self)
+            self._hub.watch.discard(self._end_key)
             self._hub.registry.detach(self)
             self._uploads.clear()
             reader.cancel()
@@ -207,6 +208,7 @@ class Connection:
         server = f"dreamscope/{version('dreamscope')}"
         self._say(wire.Ready(wire.PROTOCOL, self._id, server, models, limits, presets))
         self._hub.greeted.add(self)
+        self._hub.watch.add(self._owner, self._end_key)
         self._hub.shelf.look()
 
     async def _dispatch(self, message: wire.Message, owner: str) -> None:
@@ -321,6 +323,11 @@ class Connection:
             self._tell(error, request_id)
             return
         self._say(wire.RequestFailed(request_id=request_id, seq=0, t=0.0, error=error.info()))
+
+    def _end_key(self, error: errors.InvalidApiKey) -> None:
+        """What its owner was still to get stays here."""
+        self._outbox.clear()
+        self._turn_away(BAD_KEY, error)
 
     def _turn_away(self, code: int, error: errors.DreamscopeError) -> None:
         """Tell why, then close."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+from dreamscope.engine.errors import ModelNotFound
 from dreamscope.engine.remote.discovery import check, discover, known_models
 from dreamscope.engine.remote.endpoints import Endpoint
 from dreamscope.engine.remote.engine import RemoteEngine
@@ -25,6 +26,29 @@ def remote_models(endpoints: Sequence[Endpoint], max_queue: int) -> tuple[list[K
         else:
             known += [_known(model, max_queue) for model in models]
     return known, finds
+
+
+def default_elsewhere(
+    name: str, endpoints: Sequence[Endpoint], known: list[Known], finds: dict[str, Find]
+) -> Known | None:
+    """The entry of `known` that `NAME/MODEL` means; `None` if no endpoint is called NAME.
+
+    An endpoint of `finds` is asked, which blocks, and its models move to `known`. Raises `ModelNotFound`, or
+    why it did not tell.
+    """
+    wanted = name.strip().lower()
+    begin, slash, _ = wanted.partition("/")
+    endpoint = next((each.name for each in endpoints if slash and each.name.lower() == begin), None)
+    if endpoint is None:
+        return None
+    if endpoint in finds:
+        known += finds[endpoint]()
+        del finds[endpoint]
+    found = next((each for each in known if each.info.id.lower() == wanted), None)
+    if found is None:
+        there = ", ".join(each.info.id for each in known if each.info.owned_by == endpoint)
+        raise ModelNotFound(f"No model {name!r:.80}; {endpoint} has {there}.", "model")
+    return found
 
 
 def _find(endpoint: Endpoint, max_queue: int) -> list[Known]:

@@ -29,7 +29,8 @@ from dreamscope.engine.server.accounts import Accounts
 from dreamscope.engine.server.bridge import LoopBridge
 from dreamscope.engine.server.clock import Clock
 from dreamscope.engine.server.journal import Journal
-from dreamscope.engine.server.keyring import Keyring
+from dreamscope.engine.server.keyring import Keyring, readable
+from dreamscope.engine.server.keystore import Key
 from dreamscope.engine.server.options import ServerOptions
 from dreamscope.engine.server.outbox import Frame
 from dreamscope.engine.server.registry import Listener, Record, Registry
@@ -39,6 +40,7 @@ from dreamscope.engine.server.stats import StatsDesk
 from dreamscope.engine.server.tally import Tally
 from dreamscope.engine.server.traces import TraceDesk
 from dreamscope.engine.server.uploads import Upload, decode_upload
+from dreamscope.engine.server.watch import KeyWatch
 from dreamscope.engine.skills.base import SkillRequest
 
 DECODERS = 2
@@ -58,6 +60,7 @@ class Hub:
         self.desk = StatsDesk(shelf, options, clock)
         self.tally = Tally()
         self.keyring = Keyring(options, clock)
+        self.watch = KeyWatch(self.keyring, clock)
         self.accounts = Accounts(self.keyring.store, clock)
         self.journal = Journal()
         self.registry = Registry(
@@ -109,6 +112,14 @@ class Hub:
     def knows(self, request_id: str) -> bool:
         """Whether this id belongs to a request whose events can still be asked for."""
         return self.registry.lookup(request_id) is not None
+
+    async def account(self, owner: str) -> Key | None:
+        """The key of this owner and what it has used; `None` for an owner without one.
+
+        Raises `InternalError` if it cannot be read.
+        """
+        with readable():
+            return await self.accounts.of(owner)
 
     def stats(self) -> wire.Stats:
         """The present state of the server."""

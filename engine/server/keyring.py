@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 
 from dreamscope.engine import errors
@@ -59,6 +59,20 @@ class Keyring:
         """Raises `InvalidApiKey` if `owner` may no longer ask, or `InternalError` as `owner` does."""
         self._limit(owner)
 
+    def may_end(self, owner: str) -> bool:
+        """Whether this owner, who may ask now, could lose that right while the server runs."""
+        return self.store is not None and (owner == ANYONE or owner.startswith(NAMED))
+
+    def ended(self, owners: Set[str]) -> frozenset[str]:
+        """Those of `owners` who may no longer ask, with one look at the keys. Raises `InternalError`."""
+        named = {owner for owner in owners if owner.startswith(NAMED)}
+        valid: frozenset[str] = frozenset()
+        if named and self.store is not None:
+            with readable():
+                valid = frozenset(NAMED + name for name in self.store.names())
+        anyone = {ANYONE} & owners if self.locked else set()
+        return frozenset(named - valid) | anyone
+
     def admit(self, owner: str) -> None:
         """Let one request pass. Raises `RateLimited`, or as `check`."""
         rate = self._limit(owner)
@@ -80,7 +94,7 @@ class Keyring:
         fixed = owner_of(key, self._fixed) if self._fixed else None
         if fixed is not None or self.store is None:
             return fixed
-        with _readable():
+        with readable():
             found = self.store.find(key)
         return None if found is None else NAMED + found.name
 
@@ -91,7 +105,7 @@ class Keyring:
         if not owner.startswith(NAMED):
             return None
         assert self.store is not None
-        with _readable():
+        with readable():
             key = self.store.named(owner.removeprefix(NAMED))
         if key is None:
             raise errors.InvalidApiKey(MISSING)
@@ -99,7 +113,8 @@ class Keyring:
 
 
 @contextmanager
-def _readable() -> Iterator[None]:
+def readable() -> Iterator[None]:
+    """What reads the keys in here raises `InternalError` if they cannot be read; the log has the reason."""
     try:
         yield
     except KeysError as error:

@@ -146,16 +146,24 @@ class KeyStore:
                 found = Key(*facts)
         return found
 
-    def named(self, name: str) -> Key | None:
-        """The valid key of this name, without its account. Raises `KeysError`."""
+    def names(self) -> list[str]:
+        """The names of all valid keys. Raises `KeysError`."""
+        if not self.exists():
+            return []
+        with self._opened() as connection:
+            return [name for (name,) in connection.execute("SELECT name FROM keys WHERE revoked IS NULL")]
+
+    def named(self, name: str, with_account: bool = False) -> Key | None:
+        """The valid key of this name, by default without its account. Raises `KeysError`."""
         if not self.exists():
             return None
-        columns = "name, per_second, created, used"
+        known = "SELECT name, per_second, created, used FROM keys WHERE name = ? AND revoked IS NULL"
+        used = "SELECT model, requests, input_tokens, output_tokens FROM usage WHERE name = ? ORDER BY model"
         with self._opened() as connection:
-            row = connection.execute(
-                f"SELECT {columns} FROM keys WHERE name = ? AND revoked IS NULL", (name,)
-            ).fetchone()
-        return None if row is None else Key(*row)
+            row = connection.execute(known, (name,)).fetchone()
+            account = connection.execute(used, (name,)).fetchall() if with_account else ()
+        usage = {model: Usage(*counts) for model, *counts in account}
+        return None if row is None else _with_usage(Key(*row), usage)
 
     def add(self, usage: Mapping[tuple[str, str], Usage], used: Mapping[str, float]) -> None:
         """Add to accounts, by key and model, and say when keys were last used. Raises `KeysError`."""

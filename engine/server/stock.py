@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dreamscope.engine.models.registry import ModelSpec, require_available
 from dreamscope.engine.remote.endpoints import configured_endpoints
-from dreamscope.engine.server.endpoints import remote_models
+from dreamscope.engine.server.endpoints import default_elsewhere, remote_models
 from dreamscope.engine.server.serving import Known, Serving
 from dreamscope.engine.server.shelf import Shelf
 from dreamscope.engine.settings import Values
@@ -23,15 +23,22 @@ if TYPE_CHECKING:
 def build_shelf(values: Values) -> Shelf:
     """Every model that `values` allow, nothing loaded, `--model` in front.
 
-    Raises `ModelNotFound`, `NotImplementedYet` if the default is only a name, or `SettingError` for a wrong
-    endpoint. Nobody is contacted.
+    Nobody is contacted, unless `--model` is `NAME/MODEL` of an endpoint whose models are not known: that one
+    is asked. Raises `ModelNotFound`, `NotImplementedYet` if the default is only a name, `SettingError` for a
+    wrong endpoint, or why the asked one did not tell.
     """
-    specs = with_default(values["model"], known_models(values["models_dir"]))
-    require_available(specs[0])
-    loads = _Loads(values)
-    known = [Known(announce(spec), partial(loads, spec), light=spec.packaged is not None) for spec in specs]
+    specs = known_models(values["models_dir"])
     endpoints = configured_endpoints(values["endpoint"], values["endpoint_key"], values["endpoints"])
     elsewhere, unasked = remote_models(endpoints, values["max_queue"])
+    first = default_elsewhere(values["model"], endpoints, elsewhere, unasked)
+    if first is None:
+        specs = with_default(values["model"], specs)
+        require_available(specs[0])
+    loads = _Loads(values)
+    known = [Known(announce(spec), partial(loads, spec), light=spec.packaged is not None) for spec in specs]
+    if first is not None:
+        elsewhere.remove(first)
+        known.insert(0, first)
     adapters = None if values["adapters"] is None else partial(_adapters, values, specs)
     return Shelf([*known, *elsewhere], adapters, unasked)
 

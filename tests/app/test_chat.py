@@ -54,11 +54,45 @@ async def test_a_line_that_fails_is_told_and_the_next_is_answered(command):
     status, out, err = await piped(command, "/fly", "/image no.png", "/query fail", "/point dog")
     assert status == 1
     assert err.splitlines() == [
-        "error: There is no /fly; there is /query, /caption, /point, /detect, /segment, /image, /new, /help.",
+        "error: There is no /fly; there is /query, /caption, /point, /detect, /segment, /gaze, /model, "
+        "/image, /new, /help.",
         "error: no.png: No such file or directory.",
         "error: The device ran out of memory.",
     ]
     assert "x 0.270  y 0.720" in out
+
+
+async def test_gaze_starts_from_an_eye_or_a_face(command):
+    status, out, err = await piped(command, "/gaze 0.4, 0.3", "/gaze 0.3,0.2,0.5,0.4")
+    assert (status, err) == (0, "")
+    assert out.count("x 0.790  y 0.740") == 2
+
+
+async def test_the_next_turns_ask_the_model_that_was_chosen(command):
+    lines = [
+        "/model",
+        "one",
+        "/model Sprite-3",
+        "echo",
+        "/query echo",
+        "/model nobody",
+        "/model giant",
+        "/model",
+    ]
+    status, out, err = await piped(command, *lines)
+    assert status == 1
+    assert [line for line in out.splitlines() if line.startswith("*")] == [
+        "* sprite-2            query caption point detect gaze",
+        "* sprite-3            query caption point detect segment gaze",
+    ]
+    assert "  giant               It needs 80 GB of memory." in out.splitlines()
+    sent = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+    assert [create["model"] for create in sent] == ["sprite-3", "sprite-3"]
+    assert len(sent[0]["messages"]) == 3
+    progress, nobody, giant = err.splitlines()
+    assert progress == "sprite-3: Reading the weights"
+    assert nobody.startswith("error: /model: there is no 'nobody'; there is sprite-2, sprite-3,")
+    assert giant == "error: /model: giant cannot be run: It needs 80 GB of memory."
 
 
 async def test_a_connection_that_broke_is_made_again(command):
@@ -116,6 +150,8 @@ def _control() -> None:
         ("/detect  red car ", Typed("detect", "red car")),
         ("/caption", Typed("caption", "")),
         ("/new", Typed("new", "")),
+        ("/model", Typed("model", "")),
+        ("/gaze 0.5,0.25", Typed("gaze", "0.5,0.25")),
     ],
 )
 def test_a_line_is_understood(line, expected):
@@ -127,6 +163,10 @@ def test_a_line_is_understood(line, expected):
     [
         ("/point", "needs a noun"),
         ("/image ", "needs a file"),
+        ("/gaze", "an eye, x,y, or a face, x1,y1,x2,y2"),
+        ("/gaze dog", "/gaze dog: it needs the place of an eye"),
+        ("/gaze 0.1,0.2,0.3", "it needs the place of an eye"),
+        ("/gaze 0.5,1.5", "in numbers from 0 to 1"),
         ("/caption huge", "short, normal, long"),
         ("/", "no /"),
     ],

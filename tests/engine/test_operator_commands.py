@@ -7,8 +7,10 @@ import json
 import pytest
 
 from dreamscope.engine.cli import main
-from dreamscope.engine.keys_command import cost_of, table
+from dreamscope.engine.keys_command import table
+from dreamscope.engine.server.charges import cost_of
 from dreamscope.engine.server.keystore import Key, KeyStore, Usage
+from dreamscope.engine.stats_command import table as shown
 
 
 @pytest.fixture
@@ -66,6 +68,16 @@ def test_stats_of_nobody_say_how_to_start_one(run):
     status, _, err = run("stats", "--url", "http://127.0.0.1:9")
     assert status == 1
     assert "dreamscope serve" in err
+
+
+def test_the_account_of_the_key_stands_under_the_statistics():
+    account = {"name": "my_phone", "requests": 1234, "input_tokens": 1, "output_tokens": 2, "usd": 0.325}
+    *_, name, requests, _, _, cost = shown({"status": "running", "account": account}).splitlines()
+    assert name.split() == ["your", "key", "my_phone"]
+    assert requests.split() == ["your", "requests", "1,234"]
+    assert cost.split() == ["would", "have", "cost", "$0.3250"]
+    assert shown({"status": "running", "account": {**account, "usd": None}}).endswith("  –\n")
+    assert "your" not in shown({"status": "running"})
 
 
 def test_costs_are_those_of_models_with_a_published_price():

@@ -161,15 +161,33 @@ def _schemas() -> dict[str, Schema]:
     }
     model = schema.of_dataclass(wire.ModelInfo)
     model["properties"]["created"] = {"type": "integer"}
+    stats = schema.of_dataclass(wire.Stats)
+    stats["properties"]["account"] = _account()
     return {
         **answers,
         "Completion": _completion(),
         "Error": _error(),
         "Model": model,
-        "Stats": schema.of_dataclass(wire.Stats),
+        "Stats": stats,
         "Settings": schema.of_settings(),
         "ResponseFormat": schema.of_response_format(),
     }
+
+
+def _account() -> Schema:
+    """What the key that asks has used; absent without one of `dreamscope keys`."""
+    count: Schema = {"type": "integer"}
+    text: Schema = {"type": ["string", "null"]}
+    price: Schema = {"type": ["number", "null"]}
+    counts = {"requests": count, "input_tokens": count, "output_tokens": count, "usd": price}
+    known = {
+        "name": {"type": "string"},
+        "requests_per_second": price,
+        **dict.fromkeys(("created", "last_used", "revoked"), text),
+        **counts,
+        "usage": {"type": "object", "additionalProperties": schema.of_object(counts, counts)},
+    }
+    return schema.of_object(known, known)
 
 
 def _completion() -> Schema:

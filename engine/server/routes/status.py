@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from dreamscope.engine import errors, wire
+from dreamscope.engine.server.charges import account_json
 from dreamscope.engine.server.engine_metrics import engine_metrics
 from dreamscope.engine.server.http import AsciiJson, error_response
 from dreamscope.engine.server.hub import Hub
@@ -56,7 +57,9 @@ def routes(hub: Hub) -> list[BaseRoute]:
         )
 
     async def stats(request: Request) -> Response:
-        return AsciiJson(wire.to_json(hub.stats()))
+        key = await hub.account(request.scope["owner"])
+        own = {} if key is None else {"account": account_json(key)}
+        return AsciiJson(wire.to_json(hub.stats()) | own)
 
     async def metrics(request: Request) -> Response:
         page = render((*hub.tally.metrics(), *gauges(hub.stats()), *engine_metrics(shelf.servings())))

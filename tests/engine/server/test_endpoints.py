@@ -12,11 +12,14 @@ import httpx
 import pytest
 
 from dreamscope.engine import errors, wire
+from dreamscope.engine.config import SETTINGS
 from dreamscope.engine.remote.endpoints import Endpoint
 from dreamscope.engine.remote.key import KeySource
 from dreamscope.engine.server.endpoints import remote_models
 from dreamscope.engine.server.options import ServerOptions
 from dreamscope.engine.server.shelf import Shelf
+from dreamscope.engine.server.stock import build_shelf
+from dreamscope.engine.settings import load
 
 TIMEOUT = 20.0
 HERE = wire.ModelInfo("here", ("query",))
@@ -109,6 +112,33 @@ async def test_a_request_goes_there_and_its_answer_comes_back(serve, near, endpo
         7,
         3.0,
     )
+
+
+async def default_of_settings(far: str, model: str) -> Shelf:
+    flags = {"model": model, "endpoint": f"far={far}", "endpoint_key": "far=env:FAR_KEY"}
+    return await asyncio.to_thread(build_shelf, load(SETTINGS, "serve", flags, {}))
+
+
+async def test_a_model_elsewhere_can_be_the_default(serve, far, endpoint, engine):
+    shelf = await default_of_settings(far, "Far/sprite-2")
+    async with serve(shelf) as harness, harness.client() as client:
+        await client.send(ask(model=None))
+        job = await engine.next_job()
+        job.send(wire.RequestStarted(request_id="", input_tokens=1, cached_tokens=0))
+        job.done(answer="Two")
+        accepted, *_, done = await client.until(*wire.TERMINAL)
+        assert (accepted.model, done.output) == ("far/sprite-2", {"answer": "Two"})
+        listed = [(info.id, info.default) for info in shelf.infos()]
+        assert listed[0] == ("far/sprite-2", True)
+        assert [name for name, default in listed if default] == ["far/sprite-2"]
+        assert ("sprite-2", False) in listed
+        assert (shelf.status, shelf.device) == ("ok", "far")
+    shelf.close()
+
+
+async def test_a_default_that_the_endpoint_does_not_have_is_refused(far, endpoint):
+    with pytest.raises(errors.ModelNotFound, match="No model 'far/none'; far has far/sprite-2"):
+        await default_of_settings(far, "far/none")
 
 
 async def test_other_skills(serve, near, endpoint, engine, picture):

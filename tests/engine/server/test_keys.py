@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from unittest.mock import Mock
 
 import httpx
 import pytest
 
 from dreamscope.engine import wire
 from dreamscope.engine.server.accounts import WRITE_SECONDS, Accounts
+from dreamscope.engine.server.keyring import Keyring
 from dreamscope.engine.server.keystore import KeyStore, Usage
 from dreamscope.engine.server.options import ServerOptions
+from dreamscope.engine.server.watch import LOOK_SECONDS, KeyWatch
 
 METRICS = wire.Metrics(input_tokens=730, output_tokens=12)
 
@@ -103,6 +106,53 @@ async def test_the_websocket_tells_the_limit_and_closes_when_the_key_is_revoked(
         assert (await client.closed())[0] == 4401
 
 
+async def test_idle_connections_of_a_revoked_key_are_closed_and_no_others(server, store, clock):
+    phone, laptop = store.create("phone"), store.create("laptop")
+    async with server.socket() as lost, server.socket() as kept, server.socket() as parent:
+        for client, key in ((lost, phone), (kept, laptop), (parent, "parents")):
+            await client.send(wire.Hello(auth=key))
+            assert isinstance(await client.receive(), wire.Ready)
+        clock.advance(LOOK_SECONDS)
+        store.revoke("phone")
+        clock.advance(LOOK_SECONDS)
+        assert (await lost.receive()).error.code == "invalid_api_key"
+        assert (await lost.closed())[0] == 4401
+        for client in (kept, parent):
+            await client.send(wire.RequestCancel("unknown"))
+            assert (await client.receive()).error.code == "request_unknown"
+        store.revoke("laptop")
+        store.path.unlink()
+        clock.advance(LOOK_SECONDS)
+        assert (await kept.until(wire.ErrorEvent))[-1].error.code == "invalid_api_key"
+        assert (await kept.closed())[0] == 4401
+
+
+async def test_an_idle_connection_from_before_the_first_key_is_closed(server, store, clock):
+    async with server.client() as client:
+        store.create("phone")
+        clock.advance(LOOK_SECONDS)
+        assert (await client.receive()).error.code == "invalid_api_key"
+        assert (await client.closed())[0] == 4401
+
+
+def test_all_connections_are_looked_after_with_one_look(tmp_path, store, clock, monkeypatch):
+    store.create("phone")
+    looks = []
+    monkeypatch.setattr(KeyStore, "names", lambda self: looks.append(1) or ["phone"])
+    watch = KeyWatch(Keyring(ServerOptions(keys_folder=tmp_path), clock), clock)
+    ends = [Mock() for _ in range(3)]
+    for end in ends:
+        watch.add("named:phone", end)
+    watch.add("parent", Mock())
+    clock.advance(2 * LOOK_SECONDS)
+    assert len(looks) == 2
+    for end in ends:
+        watch.discard(end)
+        end.assert_not_called()
+    clock.advance(5 * LOOK_SECONDS)
+    assert len(looks) == 2
+
+
 async def test_a_connection_from_before_the_first_key_is_asked_for_one(server, store):
     async with server.client() as client:
         store.create("phone")
@@ -131,6 +181,37 @@ async def test_what_a_key_used_is_written_down_even_of_requests_that_were_left(
     (entry,) = store.entries()
     assert entry.usage == {"sprite-2": Usage(2, 2 * 730, 2 * 12)}
     assert entry.used is not None
+
+
+async def test_stats_tell_a_key_its_own_account_up_to_now(server, http, store, engine):
+    phone, laptop = store.create("phone"), store.create("laptop", 2.0)
+    store.add({("phone", "moondream2"): Usage(1, 10**6, 0), ("laptop", "sprite-2"): Usage(9, 9, 9)}, {})
+    asking = asyncio.create_task(http.post("/v1/query", json={"question": "Why?"}, headers=bearer(phone)))
+    done(await engine.next_job())
+    await asking
+
+    async def account(key: str):
+        return (await http.get("/v1/stats", headers=bearer(key))).json().get("account")
+
+    told = await account(phone)
+    assert (told["name"], told["requests"], told["input_tokens"], told["output_tokens"], told["usd"]) == (
+        "phone",
+        2,
+        10**6 + 730,
+        12,
+        pytest.approx(0.30),
+    )
+    assert set(told["usage"]) == {"moondream2", "sprite-2"}
+    other = await account(laptop)
+    assert (other["name"], other["requests"], other["requests_per_second"], other["usd"]) == (
+        "laptop",
+        9,
+        2.0,
+        None,
+    )
+    assert await account("parents") is None
+    for key in (phone, laptop):
+        assert key not in str(told)
 
 
 async def test_a_server_that_runs_on_writes_it_down_every_few_seconds(store, clock):
