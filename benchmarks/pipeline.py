@@ -136,12 +136,13 @@ def parts(records: Sequence[StepRecord], device: Sequence[Device]) -> StepTimes:
             bl, bm, bc = _ms(now.launch) - took.f, _ms(now.mask) - took.s - took.c, _ms(now.commit)
             rest = (now.commit[1] - before.commit[1]) * 1000 - took.f - took.s - took.c - bl - bm - bc
             found.append((took.f, took.s, took.c, bl, bm, bc, rest))
-    f, s, *others = (median(column) for column in zip(*found, strict=True))
+    f, s, c, bl, bm, bc, bd = (median(column) for column in zip(*found, strict=True))
     again = [took.again for record, took in steps if record.kind == "decode" and took.again is not None]
     if not again:
-        return StepTimes(f, s, *others)
+        return StepTimes(f, s, c, bl, bm, bc, bd)
     f_in_a_row, s_in_a_row = (median(column) for column in zip(*again, strict=True))
-    return StepTimes(f_in_a_row, s_in_a_row, *others, w=max(0.0, f + s - f_in_a_row - s_in_a_row))
+    waited = max(0.0, f + s - f_in_a_row - s_in_a_row)
+    return StepTimes(f_in_a_row, s_in_a_row, c, bl, bm, bc, bd, waited)
 
 
 def period(records: Sequence[StepRecord]) -> float:

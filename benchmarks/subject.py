@@ -105,7 +105,7 @@ def open_subject(options: argparse.Namespace) -> Subject:
     load = load_average()
     dtype = "bfloat16" if options.full_size and options.dtype == "auto" else options.dtype
     spec = None if options.full_size else find_model(options.model)
-    threads = threads_of(options, spec and spec.threads)
+    threads = threads_of(options, None if spec is None else spec.threads)
     device = open_device(options.device, dtype, threads)
     if spec is None:
         name = f"{FULL_SIZES[options.full_size]} (random weights)"

@@ -178,8 +178,10 @@ export class Compare {
     }
     for (const button of root.querySelectorAll(".cmp-kept")) button.hidden = !this.comparison || busy;
     root.querySelector("[data-do='keep']").hidden = !this.runs.keepable;
-    const page = root.querySelector("[data-do='page']");
-    if (this.comparison) page.href = `/api/comparisons/${encodeURIComponent(this.comparison)}/page.html`;
+    if (this.comparison) {
+      const at = `/api/comparisons/${encodeURIComponent(this.comparison)}`;
+      for (const link of root.querySelectorAll("[data-export]")) link.href = `${at}/${link.dataset.export}`;
+    }
     root.dataset.run = busy ? "running" : this.sides.some((side) => side.runId) ? "done" : "idle";
   }
 

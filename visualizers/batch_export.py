@@ -58,7 +58,7 @@ def report_csv(report: Report) -> str:
     writer.writerow(HEADER)
     for item in report.items:
         row = _row(item, report.skill)
-        writer.writerow([_cell(row[name]) for name in HEADER])
+        writer.writerow([cell(row[name]) for name in HEADER])
     return out.getvalue()
 
 
@@ -87,7 +87,25 @@ def inert_text(text: str) -> str:
     return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text
 
 
-def _cell(value: Any) -> Any:
+def side_row(given: ItemSide | None) -> dict[str, Any]:
+    """What one side said, and what it took; all `None` for none."""
+    cost = given.cost.to_json() if given and given.cost else {}
+    return {
+        "answer": given.answer if given else None,
+        "count": given.count if given else None,
+        "state": given.state if given else None,
+        "error": (given.error or None) if given else None,
+        "total_ms": given.total_ms if given else None,
+        "waited_ms": given.waited_ms if given else None,
+        "tokens": given.tokens if given else None,
+        "charged_usd": cost.get("charged_usd"),
+        "elsewhere_usd": cost.get("elsewhere_usd"),
+        "run": given.run if given else None,
+    }
+
+
+def cell(value: Any) -> Any:
+    """A value as it stands in a CSV file: empty for nothing, and no formula."""
     if value is None:
         return ""
     return inert_text(value) if isinstance(value, str) else value
@@ -109,21 +127,5 @@ def _row(item: Item, skill: str) -> dict[str, Any]:
         "trouble": item.trouble or None,
     }
     for side, given in (("left", item.left), ("right", item.right)):
-        row |= _side(side, given)
+        row |= {f"{side}_{name}": value for name, value in side_row(given).items()}
     return row
-
-
-def _side(side: str, given: ItemSide | None) -> dict[str, Any]:
-    cost = given.cost.to_json() if given and given.cost else {}
-    return {
-        f"{side}_answer": given.answer if given else None,
-        f"{side}_count": given.count if given else None,
-        f"{side}_state": given.state if given else None,
-        f"{side}_error": (given.error or None) if given else None,
-        f"{side}_total_ms": given.total_ms if given else None,
-        f"{side}_waited_ms": given.waited_ms if given else None,
-        f"{side}_tokens": given.tokens if given else None,
-        f"{side}_charged_usd": cost.get("charged_usd"),
-        f"{side}_elsewhere_usd": cost.get("elsewhere_usd"),
-        f"{side}_run": given.run if given else None,
-    }

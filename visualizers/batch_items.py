@@ -102,7 +102,7 @@ def item_of(
 ) -> Item:
     """What two runs on one image come to; either may be missing still."""
     left, right = pair
-    sides = [None if record is None else _side(record) for record in pair]
+    sides = [None if record is None else side_of(record) for record in pair]
     item = Item(
         name=name, hash=image_hash, comparison=comparison, trouble=trouble, left=sides[0], right=sides[1]
     )
@@ -132,8 +132,8 @@ def same_answer(text: str) -> str:
     return " ".join(text.casefold().split()).rstrip(" .!?")
 
 
-def _side(record: Record) -> ItemSide:
-    """A side; one whose events do not fit its skill has failed."""
+def side_of(record: Record) -> ItemSide:
+    """The facts of one run; one whose events do not fit its skill has failed."""
     measured = [part.metrics for part in record.parts if part.metrics is not None]
     timing = timing_of(measured)
     errors = [part.error.message for part in record.parts if part.error is not None]

@@ -118,6 +118,13 @@ async def test_a_pair_of_a_batch_is_a_comparison(http):
     assert len(by_runs["pairs"]) == 3
     assert [column["run"] for column in by_runs["columns"]] == kept["runs"]
     assert "3 matched" in by_runs["strip"]
+    sheet = await http.get(f"/api/comparisons/{comparison}/export.csv")
+    assert sheet.headers["content-disposition"].startswith('attachment; filename="dog.comparison.csv"')
+    rows = list(csv.DictReader(io.StringIO(sheet.content.decode("utf-8-sig"), newline="")))
+    assert [(row["run"], row["count"]) for row in rows] == [(run_id, "3") for run_id in kept["runs"]]
+    data = (await http.get(f"/api/comparisons/{comparison}/export.json")).json()
+    assert len(data["between"][0]["pairs"]) == 3
+    assert (await http.get("/api/comparisons/none/export.csv")).status_code == 404
     swapped = (await http.get("/api/compare", params={"run": kept["runs"][::-1]})).json()
     assert [column["name"] for column in swapped["columns"]] == ["Sprite 3", "Sprite 2"]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import re
 
 import pytest
@@ -42,9 +44,24 @@ def test_a_comparison_is_kept_and_its_address_restores_it(compare, app, shoot):
     page.click(".hi-group-link >> nth=0")
     expect(page).to_have_url(re.compile("comparison=[0-9a-f]+"))
     compared(page)
-    with page.expect_download() as download:
-        page.click("[data-do=page]")
-    assert "<html" in download.value.path().read_text("utf-8")
+    files = {}
+    for name in ("One HTML file", "CSV", "JSON"):
+        page.get_by_role("button", name="Download this comparison").click()
+        with page.expect_download() as download:
+            page.get_by_role("link", name=name, exact=True).click()
+        files[name] = download.value
+        expect(page.locator("#cmp-downloads")).to_be_hidden()
+    assert "<html" in files["One HTML file"].path().read_text("utf-8")
+    rows = list(csv.DictReader(files["CSV"].path().read_text("utf-8-sig").splitlines()))
+    assert [(row["column"], row["model"], row["count"], row["matched"]) for row in rows] == [
+        ("A", "sprite-2", "6", ""),
+        ("B", "sprite-3", "6", "6"),
+    ]
+    (between,) = json.loads(files["JSON"].path().read_text("utf-8"))["between"]
+    assert len(between["pairs"]) == 6
+    page.get_by_role("button", name="Download this comparison").click()
+    shoot(page, "compare-downloads")
+    page.keyboard.press("Escape")
     page.click(f"{VIEW}[data-do=share]")
     expect(page.locator("#ds-share")).to_be_visible()
 
