@@ -12,7 +12,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from contextlib import AsyncExitStack, contextmanager
 from typing import Any, TypeVar
 
@@ -30,8 +30,6 @@ from dreamscope.engine.settings import SettingError, Values
 from dreamscope.visualizers.words import metrics_line
 
 PROMPT = "> "
-NOTICE_S = 0.2
-"""A Ctrl-C that comes just before a thread begins to wait is noticed when it wakes, and no sooner."""
 _TROUBLES = (SettingError, Failed, EngineGone, EngineRefused)
 T = TypeVar("T")
 Run = Callable[[Coroutine[Any, Any, T]], "Future[T]"]
@@ -140,8 +138,6 @@ class _Talk:
         stopped = False
         while True:
             try:
-                while not answer.done():
-                    wait([answer], NOTICE_S)
                 done = answer.result()
                 break
             except KeyboardInterrupt:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sys
 
 import pytest
@@ -135,10 +136,11 @@ async def test_in_a_terminal_ctrl_c_stops_an_answer_and_ctrl_d_ends(command):
 
 
 def _control() -> None:
-    """Make standard input the terminal that sends signals."""
+    """Make standard input the terminal that sends signals, which a shell's background jobs do not hear."""
     import fcntl
     import termios
 
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
