@@ -31,6 +31,7 @@ import numpy as np
 from report import Series, build_report
 from subject import Subject, build_parser, count, run
 
+from dreamscope.engine.devices.cpu import CpuDevice
 from dreamscope.engine.devices.cpu_runner import CpuRunner
 from dreamscope.engine.devices.cpu_steps import TracedSteps
 from dreamscope.engine.devices.runner import FREE, Draws, Limits, ModelRunner, Prefill
@@ -115,12 +116,11 @@ def bookkeeping(milliseconds: float) -> Callable[[], None]:
 def open_runner(subject: Subject, form: str, rows: int) -> CpuRunner:
     """The runner of a form. Raises `DeviceUnavailable` on another device."""
     device, t = subject.model.device, subject.model.config.text
-    room = getattr(device, "room", None)
-    if room is None:
+    if not isinstance(device, CpuDevice):
         raise DeviceUnavailable("This benchmark measures steps on the processor: --device cpu.", "device")
     length = min(t.max_context, 256)
     program = subject.model.batched(Limits(rows, rows + 2, length, t.vocab_size, 1 + rows * length))
-    steps = TracedSteps(program, (room,)) if form == "traced" else Steps(program)
+    steps = TracedSteps(program) if form == "traced" else Steps(program)
     return CpuRunner(steps) if form != "inline" else CpuRunner(steps, worker=Inline())
 
 

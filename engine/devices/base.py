@@ -160,6 +160,9 @@ class Device(Protocol):
     def where(self, condition: Array, a: Array, b: Array | float) -> Array:
         """`a` where the condition holds, else `b`."""
 
+    def true_places(self, mask: Array) -> Array | None:
+        """Indices of the true ones of bools `[n]`; `None` where to find them would be to wait."""
+
     # ----------------------------------------------------------------------------------------- arithmetic
 
     def linear(self, x: Array, weight: Array, bias: Array) -> Array:

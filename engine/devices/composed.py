@@ -20,6 +20,10 @@ def rotate(device: Device, x: Array, rotation: Rotation) -> Array:
 class ComposedOps:
     """What a `Device` may inherit; see `base.py` for what each operation means."""
 
+    def true_places(self, mask: Array) -> Array | None:
+        """How many there are is known to the host only after waiting."""
+        return None
+
     def rotate_store(
         self: Device, heads: Array, values: Array, rotation: Rotation, pages: Array, k: Array, v: Array
     ) -> tuple[Array, Array, Array]:

@@ -11,18 +11,17 @@ from dreamscope.engine.devices.base import DType
 from dreamscope.engine.devices.host_memory import free_host_memory
 from dreamscope.engine.devices.torch_ops import TorchDevice
 
-ROOM = 1 << 18
-"""Numbers of keys, and of values, that are gathered from their pages at a time: about the cache of a core."""
+GATHERED = 1 << 18
+"""Numbers of keys that are gathered from their pages at a time: about the cache of a core."""
 
 
 class CpuDevice(TorchDevice):
     """PyTorch on the CPU. `threads`: how many an operation uses below `inference`; `None` leaves it open."""
 
-    def __init__(self, dtype: DType, threads: int | None = None, room: int = ROOM) -> None:
+    def __init__(self, dtype: DType, threads: int | None = None, gathered: int = GATHERED) -> None:
         super().__init__("cpu", dtype, torch.device("cpu"))
         self._threads = threads
-        self.room = torch.zeros((2, room), dtype=self._dtype)
-        """Of `paged_attention`, so one thread at a time uses a device."""
+        self._gathered = gathered
 
     def inference(self) -> AbstractContextManager[object]:
         """Without autograd, and with the threads of this device, whatever other devices were opened since."""
@@ -38,12 +37,17 @@ class CpuDevice(TorchDevice):
             linear = torch_scripts.compiled(linear)
         return linear(x, weight, bias, torch_scripts.MANY_ROWS)
 
+    def true_places(self, mask: torch.Tensor) -> torch.Tensor:
+        """Known at once; also in a trace, whose sizes follow from sizes."""
+        return mask.nonzero()[:, 0]
+
     def paged_attention(
         self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, table: torch.Tensor, lengths: torch.Tensor
     ) -> torch.Tensor:
         """A few rows at a time."""
-        attend = torch_scripts.compiled(torch_scripts.paged_attention)
-        mixed: torch.Tensor = attend(q, k, v, table, lengths, self.room)
+        exact = self._dtype == torch.float32
+        attend = torch_scripts.paged_attention if exact else torch_scripts.gathered_attention
+        mixed: torch.Tensor = torch_scripts.compiled(attend)(q, k, v, table, lengths, self._gathered)
         return mixed
 
     def draw(

@@ -79,13 +79,9 @@ class TracedSteps(Steps):
 
     form = "traced"
 
-    def __init__(self, program: Program, scratch: Iterable[torch.Tensor], ahead: bool = False) -> None:
-        """`scratch`: what operations of the device write beside their results.
-
-        `ahead`: whether passes are traced before they are needed, while nothing else is to be done.
-        """
+    def __init__(self, program: Program, ahead: bool = False) -> None:
+        """`ahead`: whether passes are traced before they are needed, while nothing else is to be done."""
         super().__init__(program)
-        self._scratch = tuple(scratch)
         self._count, self._span = (program.device.mirror(np.zeros((), np.int64)) for _ in range(2))
         self._passes: dict[Key, _Pass] = {}
         self._results: dict[str, torch.Tensor] = {}
@@ -163,7 +159,7 @@ class TracedSteps(Steps):
             self._rows, self._positions, self._adapters, self._rules, self._count, self._span,
             self._temperature, self._top_p, self._uniforms,
         )  # fmt: skip
-        own = (*(mirror.array for mirror in mirrors), *self._results.values(), *self._scratch)
+        own = (*(mirror.array for mirror in mirrors), *self._results.values())
         self.traces += 1
         held = (*own, *leaves(self.program.state()))
         traced = torch.jit.trace(_Pass(run, self._count.array, results, held), (), check_trace=False)

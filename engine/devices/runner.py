@@ -101,7 +101,8 @@ class Detail:
     """What the model itself held likely, before temperature, nucleus and rules: float32.
 
     `probability` `[n]` of the ids as they were chosen, before a `folded` one stands in for them. `coord`
-    `[n, bins]` and `size` `[n, 2, bins]` are logits, there if a rule of the step reads one.
+    `[n, bins]` and `size` `[n, 2, bins]` are logits, there if a rule of the step reads one, and like the bins
+    they mean something only where the id announced a number.
     """
 
     probability: NDArray[np.float32]

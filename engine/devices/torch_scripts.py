@@ -41,35 +41,56 @@ def paged_attention(
     v: torch.Tensor,
     table: torch.Tensor,
     lengths: torch.Tensor,
-    room: torch.Tensor,
+    gathered: int,
 ) -> torch.Tensor:
-    """As `Device.paged_attention`, for as many rows at a time as fit into `room` `[2, numbers]`.
+    """As `Device.paged_attention` in float32, by sums over table rows: the work of an embedding bag.
 
-    The gathered pages stay in the cache of the core, and no memory is asked for that the system would have
-    to clear first. A row that does not fit at all gets its own memory.
+    That is the operation here that asks the memory for a row before it needs it, so it reads scattered pages
+    as fast as others read what lies together. A bag is a query over values, weighted. Keys are gathered in
+    bags of one, `gathered` numbers at a time, which stay in the cache of the core.
     """
     batch, span = table.shape[0], table.shape[1]
-    flat_k, flat_v = k.flatten(1), v.flatten(1)
-    width = flat_k.shape[1]
-    if span * width > room.shape[1]:
-        room = torch.empty((2, span * width), dtype=k.dtype, device=k.device)
-    group = room.shape[1] // (span * width)
-    places = torch.arange(span, device=table.device)
+    heads, size, groups = q.shape[1], q.shape[2], k.shape[1]
+    share = heads // groups
+    q = (q * float(size) ** -0.5).view(batch, 1, groups, share, size)
+    flat_k, flat_v = k.flatten(1), v.flatten(0, 1)
+    scores = torch.empty((batch, span, groups, share), dtype=q.dtype, device=q.device)
+    each = max(1, gathered // (span * groups * size))
+    for first in range(0, batch, each):
+        last = min(first + each, batch)
+        keys = F.embedding_bag(table[first:last].reshape(-1, 1), flat_k, mode="sum")
+        keys = keys.view(last - first, span, groups, 1, size)
+        products = keys.mul_(q[first:last]) if share == 1 else keys * q[first:last]
+        torch.sum(products, dim=-1, out=scores[first:last])
+    absent = torch.arange(span, device=table.device) >= lengths[:, None]
+    scores = scores.view(batch, span, heads).transpose(1, 2)
+    weights = scores.masked_fill(absent[:, None], float("-inf")).softmax(-1)
+    group = torch.arange(heads, device=table.device) // share
+    places = (table[:, None] * groups + group[:, None]).view(-1, span)
+    mixed = F.embedding_bag(places, flat_v, per_sample_weights=weights.view(-1, span), mode="sum")
+    return mixed.view(batch, heads, size)
+
+
+def gathered_attention(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    table: torch.Tensor,
+    lengths: torch.Tensor,
+    gathered: int,
+) -> torch.Tensor:
+    """As `Device.paged_attention` in any dtype, with `gathered` numbers of keys, and of values, at a time."""
+    batch, span = table.shape[0], table.shape[1]
+    there = (torch.arange(span, device=table.device) < lengths[:, None])[:, None, None]
+    each = max(1, gathered // (span * k.shape[1] * k.shape[2]))
     out = torch.empty_like(q)
-    for first in range(0, batch, group):
-        last = min(first + group, batch)
-        numbers = (last - first) * span * width
-        pages = table[first:last].reshape(-1)
-        keys, values = room[0, :numbers].view(-1, width), room[1, :numbers].view(-1, width)
-        torch.index_select(flat_k, 0, pages, out=keys)
-        torch.index_select(flat_v, 0, pages, out=values)
-        there = (places < lengths[first:last, None])[:, None, None]
-        shape = (last - first, span, k.shape[1], k.shape[2])
+    for first in range(0, batch, each):
+        last = min(first + each, batch)
         out[first:last] = F.scaled_dot_product_attention(
             q[first:last, :, None],
-            keys.view(shape).transpose(1, 2),
-            values.view(shape).transpose(1, 2),
-            attn_mask=there,
+            F.embedding(table[first:last], k.flatten(1)).unflatten(2, k.shape[1:]).transpose(1, 2),
+            F.embedding(table[first:last], v.flatten(1)).unflatten(2, v.shape[1:]).transpose(1, 2),
+            attn_mask=there[first:last],
             enable_gqa=q.shape[1] != k.shape[1],
         )[:, :, 0]
     return out

@@ -1,10 +1,14 @@
 """What a step decides on the device: an id for every row, the bins of its numbers, and what is fed next.
 
-Bins are decided for every row, as nobody on the host knows yet whose id will announce a number. What is fed
-next is selected in the same way, so the id never has to leave the device to become an input.
+Nobody on the host knows yet whose id will announce a number. So bins are decided for every row, or for those
+rows alone where the device tells them apart without waiting. What is fed next is selected there as well: no
+id has to leave the device to become an input.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +21,7 @@ from dreamscope.engine.models.config import TokenizerConfig
 from dreamscope.engine.models.region import RegionWeights
 
 _FOLDED, _COORD, _SIZE = range(3)
+_COORD_HEADS, _SIZE_HEADS = (1,), (2, 3)
 
 
 class RuleTable:
@@ -94,19 +99,51 @@ def choose(
         picked, nexts = (told, zero, zero, zero), (fed, zero, zero)
         return Choice(_columns(device, picked), None, None, probability), _columns(device, nexts)
     drawn = draw if config.rules.samples_numbers else None
-    coord_logits = device.widen(region.decode_coords(device, weights, features.hidden))
-    coord, width, height, size_logits = _pick(device, coord_logits, drawn, 1), zero, zero, None
+    hidden, width, height, size_logits = features.hidden, zero, zero, None
     reads_coord = (readings[:, _COORD] == 1) & (fed == config.coord_id)
+    decode = partial(region.decode_coords, device, weights)
+    (coord,), coord_logits = _numbers(device, decode, hidden, reads_coord, drawn, _COORD_HEADS)
     first = coord
     if sizes:
-        size_logits = device.widen(region.decode_sizes(device, weights, features.hidden))
-        width, height = (_pick(device, size_logits[:, axis], drawn, 2 + axis) for axis in range(2))
         reads_size = (readings[:, _SIZE] == 1) & (fed == config.size_id)
+        decode = partial(region.decode_sizes, device, weights)
+        (width, height), size_logits = _numbers(device, decode, hidden, reads_size, drawn, _SIZE_HEADS)
         fed = device.where(reads_size, zero + (vocab + 1), fed)
         first = device.where(reads_coord, coord, width)
     fed = device.where(reads_coord, zero + vocab, fed)
     picked = _columns(device, (told, coord, width, height))
     return Choice(picked, coord_logits, size_logits, probability), _columns(device, (fed, first, height))
+
+
+def _numbers(
+    device: Device,
+    decode: Callable[[Array], Array],
+    hidden: Array,
+    reads: Array,
+    draw: Draw | None,
+    heads: Sequence[int],
+) -> tuple[Sequence[Array], Array]:
+    """For each head the bins `[n]`, and the logits of all: of the rows that `reads` `[n]` has, at least.
+
+    `heads` say which of the numbers of a row draw. Rows that are left out have zeros.
+    """
+    rows = device.true_places(reads)
+    if rows is None:
+        logits = device.widen(decode(hidden))
+        return _picks(device, logits, draw, heads), logits
+    if draw is not None:
+        parts = (draw.temperature, draw.top_p, draw.uniforms)
+        draw = Draw(*(device.take(part, rows, 0) for part in parts))
+    logits = device.widen(decode(device.take(hidden, rows, 0)))
+    bins = [device.store(reads * 0, rows, picked) for picked in _picks(device, logits, draw, heads)]
+    all_logits = device.widen(device.zeros((hidden.shape[0], *logits.shape[1:])))
+    return bins, device.store(all_logits, rows, logits)
+
+
+def _picks(device: Device, logits: Array, draw: Draw | None, heads: Sequence[int]) -> Sequence[Array]:
+    """The bin of each head, whose logits are all of `[n, bins]` or one of `[n, heads, bins]`."""
+    several = [logits] if len(heads) == 1 else [logits[:, place] for place in range(len(heads))]
+    return [_pick(device, one, draw, head) for one, head in zip(several, heads, strict=True)]
 
 
 def _pick(device: Device, logits: Array, draw: Draw | None, head: int) -> Array:

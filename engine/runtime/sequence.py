@@ -28,7 +28,9 @@ FinishReason = Literal["stop", "length", "cancelled", "deadline", "error"]
 
 
 class Odds(NamedTuple):
-    """How the model divided its bets: probability of the id, logits `[bins]`, `[2, bins]` of the numbers."""
+    """How the model divided its bets: probability of the id, logits `[bins]`, `[2, bins]` of the numbers,
+    which mean something if the id announced them.
+    """
 
     p: float
     coord: NDArray[np.float32] | None

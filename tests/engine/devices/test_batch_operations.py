@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dreamscope.engine.devices.base import Device, Rotation
+from dreamscope.engine.devices.base import Device, DType, Rotation
 from dreamscope.engine.devices.cpu import CpuDevice
 from dreamscope.engine.runtime.sampling import distribution
 from dreamscope.engine.runtime.sampling import draw as plain_draw
@@ -64,12 +64,15 @@ def test_softmax_is_float32(device: Device) -> None:
     np.testing.assert_allclose(found, weights / weights.sum(1, keepdims=True), atol=1e-6)
 
 
-@pytest.mark.parametrize("room", [None, 400, 10])
+@pytest.mark.parametrize(
+    ("gathered", "dtype"),
+    [(None, "float32"), (400, "float32"), (10, "float32"), (400, "bfloat16"), (10, "bfloat16")],
+)
 @pytest.mark.parametrize("heads", [2, 4])
-def test_a_query_sees_its_own_pages(device: Device, room: int | None, heads: int) -> None:
-    """However many rows fit into the memory for what is gathered."""
-    if isinstance(device, CpuDevice) and room is not None:
-        device = CpuDevice("float32", room=room)
+def test_a_query_sees_its_own_pages(device: Device, gathered: int | None, dtype: DType, heads: int) -> None:
+    """However much is gathered at a time, and in 16 bits as well."""
+    if isinstance(device, CpuDevice) and gathered is not None:
+        device = CpuDevice(dtype, gathered=gathered)
     rng = np.random.default_rng(1)
     k, v, q = normal(40, 2, 8), normal(40, 2, 8) * 2, normal(3, heads, 8)
     table = rng.permutation(39)[:36].reshape(3, 12)
@@ -84,7 +87,8 @@ def test_a_query_sees_its_own_pages(device: Device, room: int | None, heads: int
             pages, group = table[row, :length], head // (heads // 2)
             scores = k[pages, group] @ q[row, head] / np.sqrt(8)
             weights = np.exp(scores - scores.max())
-            np.testing.assert_allclose(found[row, head], weights @ v[pages, group] / weights.sum(), atol=1e-5)
+            expected = weights @ v[pages, group] / weights.sum()
+            np.testing.assert_allclose(found[row, head], expected, atol=1e-5 if dtype == "float32" else 0.05)
 
 
 @pytest.mark.parametrize(("first", "block"), [(0, 0), (0, 7), (0, 11), (3, 7), (7, 7), (10, 7), (9, 0)])

@@ -378,7 +378,8 @@ def plain_result(model: Model, asked: SkillRequest, crops: Crops) -> Any:
 # -------------------------------------------------------------------------------------------------- choosing
 
 
-def test_the_model_tells_how_sure_it_is(sprite: Model, crops: Crops) -> None:
+@pytest.mark.parametrize("announced", ["coord", "size"])
+def test_the_model_tells_how_sure_it_is(sprite: Model, crops: Crops, announced: str) -> None:
     """Under a rule and a temperature, what is told is what the model itself gives."""
     ids = sprite.config.tokenizer
     prompt = [
@@ -390,7 +391,8 @@ def test_the_model_tells_how_sure_it_is(sprite: Model, crops: Crops) -> None:
     ]
     runner = build_runner(sprite, limits(sprite))
     numbers = frozenset({ids.coord_id, ids.size_id})
-    runner.set_mask(1, Rule(allowed=frozenset({30}), numbers=numbers))
+    only = ids.coord_id if announced == "coord" else ids.size_id
+    runner.set_mask(1, Rule(allowed=frozenset({only}), numbers=numbers))
     runner.set_pages(1, range(1, 300))
     draws = Draws(
         np.ones(1, np.float32), np.full(1, 0.5, np.float32), np.full((1, 4), 0.3, np.float32), detail=True
@@ -405,14 +407,16 @@ def test_the_model_tells_how_sure_it_is(sprite: Model, crops: Crops) -> None:
         bos, _, *rest = prompt
         logits, (hidden, _) = plain_logits(sprite, [bos, Picture(0), *rest], (crops,))
         coords, sizes = sprite.coord_logits(hidden), sprite.size_logits(hidden)
-    assert host.ids.tolist() == [30]
+    assert host.ids.tolist() == [only]
     weights = np.exp(logits.astype(np.float64) - logits.max())
     assert host.detail is not None
-    assert host.detail.probability[0] == pytest.approx(weights[30] / weights.sum(), rel=1e-3)
+    assert host.detail.probability[0] == pytest.approx(weights[only] / weights.sum(), rel=1e-3)
     assert host.detail.coord is not None
     assert host.detail.size is not None
-    close(host.detail.coord[0], coords)
-    close(host.detail.size[0], sizes)
+    if announced == "coord":
+        close(host.detail.coord[0], coords)
+    else:
+        close(host.detail.size[0], sizes)
 
 
 def test_a_row_that_is_no_number_has_no_id(sprite: Model, program: BatchedModel) -> None:
@@ -425,9 +429,16 @@ def test_a_row_that_is_no_number_has_no_id(sprite: Model, program: BatchedModel)
     fed(program, (1, 2), (0, 0))  # what is pending can be fed all the same
 
 
-def test_numbers_are_drawn_where_the_family_draws_them(sprite: Model, program: BatchedModel) -> None:
+@pytest.mark.parametrize("announced", ["coord", "size"])
+def test_numbers_are_drawn_where_the_family_draws_them(
+    sprite: Model, program: BatchedModel, announced: str
+) -> None:
     from dreamscope.engine.devices.program import Draw
 
+    ids = sprite.config.tokenizer
+    only = frozenset({ids.coord_id if announced == "coord" else ids.size_id})
+    program.set_rule(1, Rule(allowed=only, numbers=only))
+    program.upload_rules()
     device, rng = program.device, np.random.default_rng(3)
     hidden = rng.standard_normal((1, 192)).astype(np.float32)
     logits = np.zeros((1, program.limits.vocab), np.float32)
