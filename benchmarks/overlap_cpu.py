@@ -120,7 +120,7 @@ def open_runner(subject: Subject, form: str, rows: int) -> CpuRunner:
         raise DeviceUnavailable("This benchmark measures steps on the processor: --device cpu.", "device")
     length = min(t.max_context, 256)
     program = subject.model.batched(Limits(rows, rows + 2, length, t.vocab_size, 1 + rows * length))
-    steps = TracedSteps(program) if form == "traced" else Steps(program)
+    steps = TracedSteps(program, device) if form == "traced" else Steps(program)
     return CpuRunner(steps) if form != "inline" else CpuRunner(steps, worker=Inline())
 
 

@@ -57,8 +57,10 @@ from dreamscope.engine.weights.known import config_of
 STREAMS = (1, 4, 8, 32)
 TOKENS = 110
 """Of an answer that ends by its length: so many have the published ones."""
-OFTEN = 4
-"""Rounds of the second table for one of the first: they are short, as the speed of a machine changes."""
+OFTEN = {True: 4, False: 20}
+"""Rounds of the second table for one of the first, by whether the model reasons: they are short, as the speed
+of a machine changes, and without reasoning they are shorter.
+"""
 EVERY = 5
 """One step in so many is repeated."""
 DEPTHS: tuple[DepthChoice, ...] = (1, 2, "auto")
@@ -205,7 +207,7 @@ class Bench:
 
 def by_length(bench: Bench, streams: int, rounds: int, seen: Sequence[Look], tokens: int) -> Case:
     """Prediction beside measurement."""
-    names = StepTimes.__slots__
+    names = StepTimes._fields
     samples: dict[str, list[float]] = {name: [] for name in (*names, "T1", "T2", "wall1", "wall2")}
     for number in range(rounds + 1):
         times = bench.parts(seen, tokens)
@@ -311,8 +313,10 @@ def measure(subject: Subject, build: Build, options: argparse.Namespace) -> tupl
             with endless(subject):
                 first.append(by_length(bench, number, rounds, seen, tokens))
             if not isinstance(subject.model, SimModel):
-                turns, often = (1, 1) if quick else (max(2, 4 // number), OFTEN * rounds)
-                second += [by_itself(bench, number, often, turns, seen, kind) for kind in (False, True)]
+                turns = 1 if quick else max(2, 4 // number)
+                for kind in (False, True):
+                    often = 1 if quick else OFTEN[kind] * rounds
+                    second.append(by_itself(bench, number, often, turns, seen, kind))
     return first, second
 
 

@@ -165,7 +165,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def vars_of(times: StepTimes) -> dict[str, float]:
     """The given times in milliseconds."""
-    return {name: getattr(times, name) for name in StepTimes.__slots__}
+    return times._asdict()
 
 
 if __name__ == "__main__":

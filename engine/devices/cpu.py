@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
 import torch
 
 from dreamscope.engine.devices import torch_scripts
 from dreamscope.engine.devices.base import DType
+from dreamscope.engine.devices.cpu_packed import PackedMatrices
 from dreamscope.engine.devices.host_memory import free_host_memory
 from dreamscope.engine.devices.torch_ops import TorchDevice
 
@@ -22,6 +24,8 @@ class CpuDevice(TorchDevice):
         super().__init__("cpu", dtype, torch.device("cpu"))
         self._threads = threads
         self._gathered = gathered
+        suits = dtype == "float32" and torch.backends.mkldnn.is_available()
+        self._packed = PackedMatrices() if suits else None
 
     def inference(self) -> AbstractContextManager[object]:
         """Without autograd, and with the threads of this device, whatever other devices were opened since."""
@@ -31,11 +35,19 @@ class CpuDevice(TorchDevice):
         return super().inference()
 
     def linear(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-        """By the library that suits the number of rows."""
+        """By the library that suits the number of rows, if there are two."""
+        if self._packed is None:
+            return super().linear(x, weight, bias)
+        packed = self._packed.of(weight)
+        many = torch_scripts.MANY_ROWS if packed is weight else torch_scripts.MANY_ROWS_PACKED
         linear = torch_scripts.linear
         if torch.jit.is_tracing():
             linear = torch_scripts.compiled(linear)
-        return linear(x, weight, bias, torch_scripts.MANY_ROWS)
+        return linear(x, weight, packed, bias, many)
+
+    def kept(self) -> Sequence[torch.Tensor]:
+        """What operations read beside what they are given."""
+        return () if self._packed is None else self._packed.all()
 
     def true_places(self, mask: torch.Tensor) -> torch.Tensor:
         """Known at once; also in a trace, whose sizes follow from sizes."""

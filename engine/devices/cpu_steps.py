@@ -27,6 +27,7 @@ import numpy as np
 import torch
 
 from dreamscope.engine.devices import torch_experts
+from dreamscope.engine.devices.cpu import CpuDevice
 from dreamscope.engine.devices.program import Choice, Features, Program
 from dreamscope.engine.devices.runner import Prefill
 from dreamscope.engine.devices.steps import Steps
@@ -79,9 +80,13 @@ class TracedSteps(Steps):
 
     form = "traced"
 
-    def __init__(self, program: Program, ahead: bool = False) -> None:
-        """`ahead`: whether passes are traced before they are needed, while nothing else is to be done."""
+    def __init__(self, program: Program, device: CpuDevice, ahead: bool = False) -> None:
+        """`device` is the program's.
+
+        `ahead`: whether passes are traced before they are needed, while nothing else is to be done.
+        """
         super().__init__(program)
+        self._device = device
         self._count, self._span = (program.device.mirror(np.zeros((), np.int64)) for _ in range(2))
         self._passes: dict[Key, _Pass] = {}
         self._results: dict[str, torch.Tensor] = {}
@@ -161,7 +166,7 @@ class TracedSteps(Steps):
         )  # fmt: skip
         own = (*(mirror.array for mirror in mirrors), *self._results.values())
         self.traces += 1
-        held = (*own, *leaves(self.program.state()))
+        held = (*own, *leaves(self.program.state()), *self._device.kept())
         traced = torch.jit.trace(_Pass(run, self._count.array, results, held), (), check_trace=False)
         for _ in range(RUNS_IN):
             traced()

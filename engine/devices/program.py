@@ -54,7 +54,8 @@ class Choice:
     where none was possible.
 
     `coord` and `size` are the logits of the bins, `[n, bins]` and `[n, 2, bins]`, `None` if no rule reads
-    one; like the bins they mean something only where the id announces a number. `probability` float32 `[n]` is what the model gives to the id, before temperature and rules.
+    one; like the bins they mean something only where the id announces a number. `probability` float32 `[n]`
+    is what the model gives to the id, before temperature and rules.
     """
 
     picked: Array

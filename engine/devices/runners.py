@@ -32,7 +32,7 @@ def build_runner(
     if isinstance(device, CudaDevice):
         return open_cuda_runner(program, device, clock)
     if isinstance(device, CpuDevice) and can_trace(program):
-        return CpuRunner(TracedSteps(program, ahead), clock)
+        return CpuRunner(TracedSteps(program, device, ahead), clock)
     if isinstance(device, CpuDevice):
         return CpuRunner(Steps(program), clock)
     from dreamscope.engine.devices.mlx_runner import MlxRunner  # can be imported where there is MLX

@@ -15,6 +15,7 @@ from dreamscope.engine.devices.runner import ImageKey, Limits, ModelRunner
 from dreamscope.engine.errors import DreamscopeError
 from dreamscope.engine.models.lora import Adapter
 from dreamscope.engine.runtime.adapters import AdapterRegistry
+from dreamscope.engine.runtime.cost_model import AdaptiveDepth
 from dreamscope.engine.runtime.delivery import Delivery
 from dreamscope.engine.runtime.finisher import Finisher
 from dreamscope.engine.runtime.job import Job
@@ -64,6 +65,7 @@ class Core:
         self._options = options
         self._policy = options.policy(model.config.image_tokens)
         self._depth: DepthChoice = options.depth
+        self._learnt = AdaptiveDepth()  # also what auto goes on with after another choice
         self._build = build
         self._adapters = adapters
         self._clock = clock
@@ -88,7 +90,7 @@ class Core:
             self._runner,
             self._collect,
             self._clock,
-            depth=depth_rule(self._depth),
+            depth=depth_rule(self._depth, self._learnt),
             policy=self._policy,
             trace=self.recorder,
             max_queue=self._options.max_queue + self._limits.rows,  # restarted ones wait as well
@@ -151,7 +153,7 @@ class Core:
     def set_depth(self, choice: DepthChoice) -> None:
         """Steps in flight from the next launch on."""
         self._depth = choice
-        self._scheduler.depth = depth_rule(choice)
+        self._scheduler.depth = depth_rule(choice, self._learnt)
 
     def abort(self, reason: str) -> None:
         """Cancel everybody, and bring the device to rest."""

@@ -12,17 +12,19 @@ it costs one row.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 SMOOTHING = 0.1
 """Of the times of steps."""
+FADING, HOPE = 0.005, 0.5
+"""With every step the times of the other kind of steps move a little: those of steps for which the device
+waits towards what this one took, those of steps in a row towards half of it.
+"""
 LEARNING = 0.25
 """Of how far apart the ends are, of which there are fewer."""
 
 
-@dataclass(frozen=True, slots=True)
-class StepTimes:
+class StepTimes(NamedTuple):
     """Milliseconds: forward, sampling, copy to the host; plan and launch, mask and sampling call, commit,
     delivery; and what forward and sampling take longer when the device has waited for them.
     """
@@ -71,9 +73,12 @@ def speedup(times: StepTimes, decode_steps: float, row_share: float = 1.0) -> fl
     return (1 + times.gain) * (1 - waste(decode_steps, row_share))
 
 
-def pays(times: StepTimes, decode_steps: float) -> bool:
-    """Whether one stream is faster with two steps in flight: break-even is one step in `decode_steps`."""
-    return times.gain * decode_steps > 1
+def pays(times: StepTimes, decode_steps: float, share: float = 1.0) -> bool:
+    """Whether two steps in flight are faster, with one wasted after every `decode_steps`.
+
+    `share`: how long the wasted one takes, of the others.
+    """
+    return times.gain * decode_steps > share
 
 
 class Depth(Protocol):
@@ -85,8 +90,13 @@ class Depth(Protocol):
     def observe(self, rows: int, times: StepTimes, waited: bool = False) -> None:
         """A decode step of so many rows took this long; `waited`: the device had nothing to do before it."""
 
-    def emptied(self) -> None:
-        """Nobody decodes any more, and at least one has ended by itself: a step behind would be wasted."""
+    def useful(self) -> None:
+        """A step, of a prompt or not, was not wasted."""
+
+    def emptied(self, rows: int) -> None:
+        """Nobody decodes any more, and one of so many rows at least has ended by itself: a step behind
+        would be wasted on them.
+        """
 
 
 class AdaptiveDepth:
@@ -94,47 +104,78 @@ class AdaptiveDepth:
 
     What a second step costs is the step that nobody needs, when everybody who rode in the one before it has
     ended: on one stream after every answer, in a batch when all answers end together. A zombie among others
-    is only a row. So it pays if the gain of the steps between two such ends is more than a step.
+    is only a row. So it pays if the gain of the steps between two such ends, prompts among them, is more than
+    that step, which may have fewer rows than the others.
+
+    What is not seen any more, as the other depth is used, must not be believed for ever. No step takes longer
+    in a row than after waiting; the price of waiting fades while nobody waits; and while everybody waits,
+    steps in a row are hoped to take less and less, until they are tried again.
     """
 
-    def __init__(self, start: StepTimes | None = None, run: float = 30.0) -> None:
-        """`start`: what a step is taken to be like until one of its size was seen; `run`: as below."""
+    def __init__(self, run: float = 30.0) -> None:
+        """`run`: what is expected at first."""
         self.run = run
-        """Decode steps from one such end to the next."""
-        self._start = start
+        """Steps from one such end to the next."""
         self._times: dict[int, StepTimes] = {}  # of steps whose rows have so many binary digits
         self._waited: dict[int, StepTimes] = {}  # of those for which the device had waited
         self._steps = self._ends = 0
+        self._last: float | None = None  # rows of the step before such an end
+        self._chosen: dict[int, int] = {}  # what follows from all this, by streams
 
     def times(self, rows: int) -> StepTimes | None:
-        """What a step of about so many rows is like."""
-        size = rows.bit_length()
-        in_a_row, waited = self._times.get(size, self._start), self._waited.get(size)
-        if in_a_row is None or waited is None:
-            return in_a_row or waited
-        return replace(in_a_row, w=max(0.0, waited.f - in_a_row.f))
+        """What a step of about so many rows is like: of those that were seen, the nearest in size."""
+        if not self._times:
+            return None
+        size = min(self._times, key=lambda seen: abs(seen - rows.bit_length()))
+        in_a_row = self._times[size]
+        return in_a_row._replace(w=max(0.0, self._waited.get(size, in_a_row).f - in_a_row.f))
 
     def choose(self, streams: int) -> int:
         """1 or 2, for so many requests that decode or wait."""
+        if streams not in self._chosen:
+            self._chosen[streams] = 2 if self._pays(streams) else 1
+        return self._chosen[streams]
+
+    def _pays(self, streams: int) -> bool:
         times = self.times(streams)
-        worth = self.run >= 1 if times is None else pays(times, self.run + 1)  # a prompt is a step as well
-        return 2 if worth else 1
+        if times is None:
+            return self.run > 1
+        last = None if self._last is None else self.times(round(self._last))
+        share = 1.0 if last is None else min(1.0, last.pipelined / times.pipelined)
+        return pays(times, self.run, share)
 
     def observe(self, rows: int, times: StepTimes, waited: bool = False) -> None:
         """A decode step of so many rows took this long; the device's time is all in `f`."""
-        self._steps += 1
-        kept, start = (self._waited, None) if waited else (self._times, self._start)
-        old = kept.get(rows.bit_length(), start)
-        if old is not None:
-            pairs = ((getattr(old, name), getattr(times, name)) for name in StepTimes.__slots__)
-            times = StepTimes(*(before + SMOOTHING * (now - before) for before, now in pairs))
-        kept[rows.bit_length()] = times
+        self._chosen.clear()
+        size = rows.bit_length()
+        if waited:
+            now = self._waited[size] = _moved(self._waited.get(size), times, SMOOTHING)
+            f = min(self._times.get(size, now).f, now.f)
+            self._times[size] = now._replace(f=f + FADING * (min(f, HOPE * now.f) - f))
+        else:
+            now = self._times[size] = _moved(self._times.get(size), times, SMOOTHING)
+            if size in self._waited:
+                self._waited[size] = _moved(self._waited[size], now, FADING)
 
-    def emptied(self) -> None:
+    def useful(self) -> None:
+        """A step was not wasted."""
+        self._steps += 1
+
+    def emptied(self, rows: int) -> None:
         """A step behind would be wasted."""
+        self._chosen.clear()
         self._ends += 1
-        self.run += max(LEARNING, 1 / self._ends) * (self._steps - self.run)
+        share = max(LEARNING, 1 / self._ends)
+        self.run += share * (self._steps - self.run)
+        self._last = rows if self._last is None else self._last + share * (rows - self._last)
         self._steps = 0
+
+
+def _moved(old: StepTimes | None, now: StepTimes, share: float) -> StepTimes:
+    """`old`, moved towards `now`."""
+    if old is None:
+        return now
+    return StepTimes(*[before + share * (after - before) for before, after in zip(old, now, strict=True)])
 
 
 class FixedDepth:
@@ -153,5 +194,8 @@ class FixedDepth:
     def observe(self, rows: int, times: StepTimes, waited: bool = False) -> None:
         """Nothing is learnt."""
 
-    def emptied(self) -> None:
+    def useful(self) -> None:
+        """Nothing is learnt."""
+
+    def emptied(self, rows: int) -> None:
         """Nothing is learnt."""

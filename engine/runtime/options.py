@@ -71,6 +71,6 @@ class EngineOptions:
         return default_limits(config, device.dtype, device.free_memory(), self.max_batch, self.pages)
 
 
-def depth_rule(choice: DepthChoice) -> Depth:
-    """Raises `ValueError` for anything but auto, 1 and 2."""
-    return AdaptiveDepth() if choice == "auto" else FixedDepth(choice)
+def depth_rule(choice: DepthChoice, learnt: AdaptiveDepth | None = None) -> Depth:
+    """The rule of a choice, with what was `learnt` before. Raises `ValueError` for all but auto, 1 and 2."""
+    return (learnt or AdaptiveDepth()) if choice == "auto" else FixedDepth(choice)

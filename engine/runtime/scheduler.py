@@ -186,7 +186,7 @@ class Scheduler:
         step.commit_s = step.committed_at - begun
         self._observe(step)
         if stopped and not self.requests.running:
-            self.depth.emptied()
+            self.depth.emptied(len(step.seats) - step.zombies)
 
     def _count_zombie(self, step: Step, seat: Seat) -> None:
         step.zombies += 1
@@ -194,11 +194,13 @@ class Scheduler:
             self.requests.admission.release(seat)
 
     def _observe(self, step: Step) -> None:
-        """Tell the depth rule how long a decode step took; the device's time is told as its forward."""
+        """Tell the depth rule of a step; the device's time is told as its forward."""
         waited = step.launched_at > self._previous_ready
         begun = max(step.launched_at, self._previous_ready)
         self._previous_ready = step.ready_at
-        if step.kind == "decode" and not step.zombies:
+        if step.zombies < len(step.seats):
+            self.depth.useful()
+        if step.kind == "decode":
             device = (step.ready_at - begun) * 1000
             host = (step.launch_s * 1000, step.mask_s * 1000, step.commit_s * 1000)
             self.depth.observe(len(step.seats), StepTimes(device, 0.0, 0.0, *host), waited)

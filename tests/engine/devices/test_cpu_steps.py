@@ -34,7 +34,7 @@ def tiny(checkpoint: Any, cpu: Device) -> Any:
 def steps(request: pytest.FixtureRequest, tiny: Any) -> Iterator[Steps]:
     program = tiny.batched(LIMITS)
     program.set_rule(1, Rule(numbers=frozenset({5, 6})))
-    steps = TracedSteps(program) if request.param == "traced" else Steps(program)
+    steps = TracedSteps(program, tiny.device) if request.param == "traced" else Steps(program)
     with steps.scope():
         yield steps
 
@@ -71,7 +71,7 @@ def test_traced_steps_decide_what_eager_ones_do(tiny: Any, sizes: tuple[int, ...
     for form in ("traced", "eager"):
         program = tiny.batched(LIMITS)
         program.set_rule(1, Rule(numbers=frozenset({5, 6})))
-        steps = TracedSteps(program) if form == "traced" else Steps(program)
+        steps = TracedSteps(program, tiny.device) if form == "traced" else Steps(program)
         with steps.scope():
             rows = begin(steps, 5)
             steps.sample(rows, np.ones(5, np.int64), greedy(5), np.zeros((5, 4), np.int64))
@@ -102,7 +102,7 @@ def test_traced_steps_use_the_adapters_that_are_loaded_now(tiny: Any) -> None:
     for form in ("traced", "eager"):
         program = tiny.batched(LIMITS)
         program.set_rule(1, Rule(numbers=frozenset({5, 6})))
-        steps = TracedSteps(program) if form == "traced" else Steps(program)
+        steps = TracedSteps(program, tiny.device) if form == "traced" else Steps(program)
         with steps.scope():
             rows = begin(steps, 3)
             steps.sample(rows, np.ones(3, np.int64), greedy(3), np.zeros((3, 4), np.int64))
@@ -171,7 +171,7 @@ def test_only_a_traced_step_leaves_the_interpreter_alone(steps: Steps) -> None:
 
 def test_nothing_new_is_kept_once_every_pass_was_traced(tiny: Any) -> None:
     """I18"""
-    steps = TracedSteps(tiny.batched(LIMITS))
+    steps = TracedSteps(tiny.batched(LIMITS), tiny.device)
     steps.program.set_rule(1, Rule(numbers=frozenset({5, 6})))
     with steps.scope():
         rows = begin(steps, ROWS)
@@ -211,7 +211,7 @@ def test_passes_can_be_traced_before_they_are_needed(tiny: Any) -> None:
     """In between two steps, which do not notice; and then no batch has to wait for it."""
     said = []
     for ahead in (False, True):
-        steps = TracedSteps(tiny.batched(LIMITS), ahead)
+        steps = TracedSteps(tiny.batched(LIMITS), tiny.device, ahead)
         steps.program.set_rule(1, Rule(numbers=frozenset({5, 6})))
         with steps.scope():
             rows = begin(steps, 3)

@@ -110,7 +110,7 @@ def simulated() -> Rig:
 
 def on_cpu(model: Any, traced: bool) -> Rig:
     program = model.batched(LIMITS)
-    runner = CpuRunner(TracedSteps(program) if traced else Steps(program))
+    runner = CpuRunner(TracedSteps(program, model.device) if traced else Steps(program))
 
     @contextmanager
     def held() -> Iterator[None]:
