@@ -29,8 +29,8 @@ import torch
 from dreamscope.engine.devices import torch_experts
 from dreamscope.engine.devices.cpu import CpuDevice
 from dreamscope.engine.devices.program import Choice, Features, Program
-from dreamscope.engine.devices.runner import Prefill
-from dreamscope.engine.devices.steps import Steps
+from dreamscope.engine.devices.runner import Prefill, positions_of
+from dreamscope.engine.devices.steps import Steps, fill
 
 Key = tuple[Any, ...]
 Run = Callable[[], Sequence[torch.Tensor]]
@@ -75,6 +75,11 @@ def leaves(value: Any) -> Iterator[Any]:
             yield from leaves(one)
 
 
+def _only_ids(prompt: Prefill) -> bool:
+    """Whether what is new of a prompt is ids, for the model without an adapter."""
+    return not prompt.adapter and all(isinstance(one, int) for one in prompt.elements[prompt.skip :])
+
+
 class TracedSteps(Steps):
     """`Steps` on the processor that trace themselves."""
 
@@ -87,7 +92,10 @@ class TracedSteps(Steps):
         """
         super().__init__(program)
         self._device = device
-        self._count, self._span = (program.device.mirror(np.zeros((), np.int64)) for _ in range(2))
+        self._count, self._new, self._span = (program.device.mirror(np.zeros((), np.int64)) for _ in range(3))
+        self._ids, self._places = (
+            program.device.mirror(np.zeros(program.limits.max_seq, np.int64)) for _ in range(2)
+        )
         self._passes: dict[Key, _Pass] = {}
         self._results: dict[str, torch.Tensor] = {}
         self._adapters_version = 0
@@ -108,16 +116,36 @@ class TracedSteps(Steps):
         for mirror in (self._rows, self._positions, self._rules, self._temperature):
             mirror.host[:2] = 0
         self._forward(2, 1, False)
+        self._read(Prefill(0, 0, (0, 0), 0))
         self._choose(2, drawn, numbers, sizes)
 
     def prefill(self, prompts: Sequence[Prefill]) -> None:
-        """Read prompts, eagerly."""
+        """Read prompts: ids of one in a traced pass, all else eagerly."""
         self._sampled = False
+        if len(prompts) == 1 and _only_ids(prompts[0]):
+            self.program.table.upload()
+            self._features = self._read(prompts[0])
+            return
         super().prefill(prompts)
         assert self._features is not None
         features = self._features.hidden, self._features.logits
         for name, value in zip(FEATURES, features, strict=True):
             self._result(name, value)[: len(prompts)] = value
+
+    def _read(self, prompt: Prefill) -> Features:
+        """The new ids of a prompt."""
+        ids, first = prompt.elements[prompt.skip :], positions_of(prompt.elements[: prompt.skip])
+        fill(self._rows, np.array([prompt.row]))
+        fill(self._ids, np.array(ids))
+        fill(self._places, first + np.arange(len(ids)))
+        self._count.host[...], self._new.host[...], self._span.host[...] = 1, len(ids), first + len(ids)
+
+        def run() -> tuple[torch.Tensor, ...]:
+            ids, places = (each.array[: self._new.array] for each in (self._ids, self._places))
+            features = self.program.read(ids, self._rows.array[:1], places, self._span.array)
+            return features.hidden, features.logits
+
+        return Features(*self._run(("read",), run, FEATURES))
 
     def _forward(self, n: int, span: int, adapted: bool) -> Features:
         self._sampled = False
@@ -163,6 +191,7 @@ class TracedSteps(Steps):
         mirrors = (
             self._rows, self._positions, self._adapters, self._rules, self._count, self._span,
             self._temperature, self._top_p, self._uniforms,
+            self._ids, self._places, self._new,
         )  # fmt: skip
         own = (*(mirror.array for mirror in mirrors), *self._results.values())
         self.traces += 1

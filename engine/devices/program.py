@@ -107,6 +107,12 @@ class Program(Protocol):
     def decode(self, feeds: Feeds) -> Features:
         """Feed every row its pending element, which takes its position."""
 
+    def read(self, ids: Array, row: Array, positions: Array, span: Any) -> Features:
+        """Read ids `[N]` at `positions` of one `row` `[1]`, which has `span` positions with them.
+
+        What `prefill` does for such a prompt, but `span` may be an array, and no size is looked at.
+        """
+
     def choose(
         self,
         rows: Array,

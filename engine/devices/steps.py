@@ -50,21 +50,21 @@ class Steps:
     def decode(self, rows: Ints, positions: Ints, adapters: Ints) -> None:
         """Feed the pending elements of rows `[n]`."""
         self.program.table.upload()
-        _fill(self._rows, rows)
-        _fill(self._positions, positions)
-        _fill(self._adapters, adapters)
+        fill(self._rows, rows)
+        fill(self._positions, positions)
+        fill(self._adapters, adapters)
         self._features = self._forward(len(rows), int(positions.max()) + 1, bool(adapters.any()))
 
     def sample(self, rows: Ints, rules: Ints, draws: Draws, picked: Ints) -> Detail | None:
         """Decide for the rows of the last forward, and copy what was decided into `picked` `[n, 4]`."""
         self.program.upload_rules()
-        _fill(self._rows, rows)
-        _fill(self._rules, rules)
+        fill(self._rows, rows)
+        fill(self._rules, rules)
         drawn = draws.uniforms is not None
         if draws.uniforms is not None:
-            _fill(self._temperature, draws.temperature)
-            _fill(self._top_p, draws.top_p)
-            _fill(self._uniforms, draws.uniforms)
+            fill(self._temperature, draws.temperature)
+            fill(self._top_p, draws.top_p)
+            fill(self._uniforms, draws.uniforms)
         n, fetch = len(rows), self.program.device.numpy
         numbers, sizes = self.program.reads_numbers(rules), self.program.reads_sizes(rules)
         choice = self._choose(n, drawn, numbers, sizes)
@@ -94,6 +94,7 @@ class Steps:
         return Draw(self._temperature.array[:n], self._top_p.array[:n], self._uniforms.array[:n])
 
 
-def _fill(mirror: Mirror, values: NDArray[np.generic]) -> None:
+def fill(mirror: Mirror, values: NDArray[np.generic]) -> None:
+    """Put values at the front of a mirror."""
     mirror.host[: len(values)] = values
     mirror.upload()

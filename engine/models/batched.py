@@ -6,6 +6,7 @@ thread and waits for nothing.
 
     prefill    prompts end to end in one pass, each attending to its own pages
     decode     the pending element of each row, `[n, 1, D]`
+    read       the ids of one prompt in a pass whose sizes are arrays, as a trace needs it
     choose     ids and numbers of the rows of either, which become pending
 """
 
@@ -47,6 +48,7 @@ class BatchedModel:
         """The page of every position of every row."""
         self.pending = device.array(np.zeros((limits.rows, 3), np.int64))
         """What is fed next: an id, or the id `vocab` and a bin, or `vocab + 1` and two bins."""
+        self._places = device.array(np.arange(limits.max_seq))
         self._rules = RuleTable(device, limits, model.config.tokenizer)
         self._lora = LoraSlots(device)
         coords, sizes = region.bin_counts(model.weights.region)
@@ -83,7 +85,7 @@ class BatchedModel:
     def state(self) -> Sequence[Any]:
         """Everything that passes read and write, in dataclasses and sequences."""
         tables = self.table.array, self._rules.allowed.array, self._rules.readings.array
-        kept = self.keys, self.values, self.pending, self._coords, self._sizes
+        kept = self._places, self.keys, self.values, self.pending, self._coords, self._sizes
         return self.model.parameters(), tables, kept, self._lora.arrays()
 
     # -------------------------------------------------------------------------------------------- prefill
@@ -123,6 +125,23 @@ class BatchedModel:
                 yield from (self.model.encode_image(next(images)) for _ in group)
             else:
                 yield self.model.embed(list(group))
+
+    def read(self, ids: Array, row: Array, positions: Array, span: Any) -> Features:
+        """Read ids `[N]` at `positions` of a `row` `[1]`, behind all that it has: `span` with them."""
+        device = self.device
+        table = device.take(self.table.array, row, 0)[0, :span]
+        new = device.take(table, positions, 0)
+        rotation, logs = self.model.places_at(positions)
+        seen = self._places[:span] <= positions[:, None]
+
+        def attend(layer: int, qk: Array, v: Array) -> Array:
+            q = self._store(layer, qk[0], v[0], rotation, new)
+            kept = (device.take(pages[layer], table, 0) for pages in (self.keys, self.values))
+            q, k, v = (device.permute(each, (1, 0, 2))[None] for each in (q, *kept))
+            return device.permute(device.attention(q, k, v, seen)[0], (1, 0, 2))
+
+        x = device.take(self.model.weights.text.wte, ids, 0)
+        return self._features(self.model.run_blocks(x[None], attend, logs)[0, -1:])
 
     # --------------------------------------------------------------------------------------------- decode
 

@@ -187,6 +187,28 @@ def test_nothing_new_is_kept_once_every_pass_was_traced(tiny: Any) -> None:
         assert addresses(steps) == before
 
 
+def test_a_prompt_by_itself_is_read_in_a_trace_as_it_is_eagerly(tiny: Any) -> None:
+    """From the start, and behind what another row has read; one trace serves every length."""
+    ids = [0, 21, 30, 7, 9, 11, 13]
+    prompts = [Prefill(1, 0, ids[:5], 0), Prefill(2, 0, ids, 3), Prefill(2, 0, [*ids, 20], 7)]
+    found = []
+    for form in ("traced", "eager"):
+        program = tiny.batched(LIMITS)
+        steps = TracedSteps(program, tiny.device) if form == "traced" else Steps(program)
+        program.table.host[1, :8] = np.arange(1, 9)
+        program.table.host[2, :8] = [1, 2, 3, *range(20, 25)]
+        with steps.scope():
+            for prompt in prompts:
+                steps.prefill([prompt])
+                assert steps._features is not None
+                both = steps._features.hidden, steps._features.logits
+                found.append([tiny.device.numpy(each)[0].copy() for each in both])
+        assert not isinstance(steps, TracedSteps) or steps.traces == 1
+    for traced, eager in zip(found[:3], found[3:], strict=True):
+        for one, other in zip(traced, eager, strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-4)
+
+
 def addresses(steps: TracedSteps) -> tuple[Any, ...]:
     program: Any = steps.program
     kept = (*program.keys, *program.values, program.pending, *steps._results.values())
