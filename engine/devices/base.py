@@ -168,6 +168,9 @@ class Device(Protocol):
     def linear(self, x: Array, weight: Array, bias: Array) -> Array:
         """`x @ weight^T + bias`, weight stored `[out, in]`: a parameter, or as `packed_linear` keeps it."""
 
+    def linear_gelu(self, x: Array, weight: Array, bias: Array) -> Array:
+        """`gelu(linear(x, weight, bias))`."""
+
     def matmul(self, a: Array, b: Array) -> Array:
         """Matrix product over the last two axes."""
 

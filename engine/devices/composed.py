@@ -24,6 +24,10 @@ class ComposedOps:
         """How many there are is known to the host only after waiting."""
         return None
 
+    def linear_gelu(self: Device, x: Array, weight: Array, bias: Array) -> Array:
+        """One after the other."""
+        return self.gelu(self.linear(x, weight, bias))
+
     def rotate_store(
         self: Device, heads: Array, values: Array, rotation: Rotation, pages: Array, k: Array, v: Array
     ) -> tuple[Array, Array, Array]:

@@ -36,14 +36,20 @@ class CpuDevice(TorchDevice):
 
     def linear(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         """By the library that suits the number of rows, if there are two."""
-        if self._packed is None:
-            return super().linear(x, weight, bias)
+        return self._linear(x, weight, bias, False) if self._packed else super().linear(x, weight, bias)
+
+    def linear_gelu(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        """In one where that library can."""
+        return self._linear(x, weight, bias, True) if self._packed else super().linear_gelu(x, weight, bias)
+
+    def _linear(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, gelu: bool) -> torch.Tensor:
+        assert self._packed is not None
         packed = self._packed.of(weight)
         many = torch_scripts.MANY_ROWS if packed is weight else torch_scripts.MANY_ROWS_PACKED
         linear = torch_scripts.linear
         if torch.jit.is_tracing():
             linear = torch_scripts.compiled(linear)
-        return linear(x, weight, packed, bias, many)
+        return linear(x, weight, packed, bias, many, gelu)
 
     def kept(self) -> Sequence[torch.Tensor]:
         """What operations read beside what they are given."""

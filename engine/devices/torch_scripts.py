@@ -27,16 +27,19 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def linear(
-    x: torch.Tensor, weight: torch.Tensor, packed: torch.Tensor, bias: torch.Tensor, many: int
+    x: torch.Tensor, weight: torch.Tensor, packed: torch.Tensor, bias: torch.Tensor, many: int, gelu: bool
 ) -> torch.Tensor:
-    """`x @ weight^T + bias` in float32; from `many` rows on by oneDNN, with the `packed` form of the weight.
+    """`x @ weight^T + bias` in float32, and with `gelu` that of it, by its tanh approximation.
 
-    On processors that are not Intel's that is up to three times as fast as MKL.
+    From `many` rows on by oneDNN with the `packed` form of the weight: on processors that are not Intel's
+    that is up to three times as fast as MKL, and GELU costs next to nothing.
     """
     if x.numel() < many * x.shape[-1]:
-        return F.linear(x, weight, bias)
-    product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], "")
-    return product
+        product = F.linear(x, weight, bias)
+        return F.gelu(product, approximate="tanh") if gelu else product
+    after, how = ("gelu", "tanh") if gelu else ("none", "")
+    fused: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, packed, bias, after, [], how)
+    return fused
 
 
 def paged_attention(

@@ -43,4 +43,4 @@ def norm(device: Device, x: Array, layer: Norm) -> Array:
 
 def mlp(device: Device, x: Array, layer: Mlp) -> Array:
     """`fc2(gelu(fc1(x)))`."""
-    return linear(device, device.gelu(linear(device, x, layer.fc1)), layer.fc2)
+    return linear(device, device.linear_gelu(x, layer.fc1.weight, layer.fc1.bias), layer.fc2)

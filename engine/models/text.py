@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from dreamscope.engine.devices.base import Array, Device, Rotation
 from dreamscope.engine.devices.composed import rotate
-from dreamscope.engine.models.layers import Linear, Mlp, Norm, linear, norm
+from dreamscope.engine.models.layers import Linear, Mlp, Norm, linear, mlp, norm
 from dreamscope.engine.models.moe import Moe, moe
 from dreamscope.engine.models.tau import Tau, tau_scales
 
@@ -141,5 +141,7 @@ def _block(
     attended = adapted("proj", linear(device, joined, block.proj), normed)
     if isinstance(block.mlp, Moe):
         return x + attended + moe(device, normed, block.mlp, adapted_experts)
+    if adapt is None:
+        return x + attended + mlp(device, normed, block.mlp)
     inner = device.gelu(adapted("fc1", linear(device, normed, block.mlp.fc1), normed))
     return x + attended + adapted("fc2", linear(device, inner, block.mlp.fc2), inner)

@@ -199,5 +199,8 @@ def test_ids_are_drawn_as_the_plain_sampler_draws(
 @pytest.mark.parametrize("rows", [1, 11, 12, 40])
 def test_a_linear_is_the_same_for_few_and_many_rows(device: Device, rows: int) -> None:
     x, weight, bias = normal(rows, 2, 24), normal(16, 24), normal(16)
-    found = device.numpy(device.linear(*(device.array(each) for each in (x, weight, bias))))
-    np.testing.assert_allclose(found, x @ weight.T + bias, atol=1e-4)
+    arrays = [device.array(each) for each in (x, weight, bias)]
+    product = x @ weight.T + bias
+    np.testing.assert_allclose(device.numpy(device.linear(*arrays)), product, atol=1e-4)
+    gelu = product / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (product + 0.044715 * product**3)))
+    np.testing.assert_allclose(device.numpy(device.linear_gelu(*arrays)), gelu, atol=1e-4)
