@@ -19,7 +19,7 @@ from dreamscope.engine.devices.cpu_steps import TracedSteps
 from dreamscope.engine.devices.registry import open_device
 from dreamscope.engine.devices.runner import Draws, ImageKey, Limits, ModelRunner, Prefill, Rule, StepHost
 from dreamscope.engine.devices.runners import build_runner
-from dreamscope.engine.devices.sim import Costs, SimRunner
+from dreamscope.engine.devices.sim import Costs, SimRunner, SimulatedFault
 from dreamscope.engine.devices.steps import Steps
 from dreamscope.engine.devices.toy_model import HistoryMachine
 from dreamscope.engine.weights.load import load_model
@@ -33,11 +33,12 @@ NEVER_ENDS = Rule(suppressed=frozenset({0}), numbers=frozenset({COORD, SIZE}))
 
 @dataclass
 class Rig:
-    """A runner, how to hold its device up, and how to make its next step fail on the device."""
+    """A runner, how to hold its device up, and how to make its next step or sampling fail on the device."""
 
     runner: ModelRunner
     held: Callable[[], AbstractContextManager[object]]
     fail_next: Callable[[], Prefill]
+    fail_sampling: Callable[[], AbstractContextManager[object]]
     pages: Iterator[int] = field(default_factory=lambda: count(1))
 
     def greedy(self, n: int) -> Draws:
@@ -91,6 +92,21 @@ def unreadable() -> Prefill:
     return Prefill(1, 0, (0, ImageKey("ab", 25), 2), 0, ("no crops",))
 
 
+def broken(owner: Any, name: str) -> Callable[[], AbstractContextManager[object]]:
+    """While it is entered, this method of the owner fails."""
+
+    @contextmanager
+    def entered() -> Iterator[None]:
+        def fail(*arguments: Any) -> Any:
+            raise ArithmeticError(f"no {name}")
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(owner, name, fail)
+            yield
+
+    return entered
+
+
 def simulated() -> Rig:
     faults: dict[int, Any] = {}
     costs = Costs(forward=lambda kind, rows, tokens: 1.0, sample=lambda rows: 0.5, copy=0.1)
@@ -105,12 +121,18 @@ def simulated() -> Rig:
         faults[runner.calls + 1] = "late"
         return Prefill(1, 0, PROMPTS[0], 0)
 
-    return Rig(runner, held, fail_next)
+    @contextmanager
+    def fail_sampling() -> Iterator[None]:
+        faults[runner.calls] = "late"
+        yield
+
+    return Rig(runner, held, fail_next, fail_sampling)
 
 
 def on_cpu(model: Any, traced: bool) -> Rig:
     program = model.batched(LIMITS)
-    runner = CpuRunner(TracedSteps(program, model.device) if traced else Steps(program))
+    steps = TracedSteps(program, model.device) if traced else Steps(program)
+    runner = CpuRunner(steps)
 
     @contextmanager
     def held() -> Iterator[None]:
@@ -121,7 +143,7 @@ def on_cpu(model: Any, traced: bool) -> Rig:
         finally:
             gate.set()
 
-    return Rig(runner, held, unreadable)
+    return Rig(runner, held, unreadable, broken(steps, "sample"))
 
 
 def in_mlx(model: Any) -> Rig:
@@ -136,7 +158,7 @@ def in_mlx(model: Any) -> Rig:
             patch.setattr(mx, "async_eval", lambda *arrays: None)
             yield
 
-    return Rig(runner, held, unreadable)
+    return Rig(runner, held, unreadable, broken(runner._program, "choose"))  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="module")
@@ -240,6 +262,17 @@ def test_a_step_that_fails_says_so_when_it_is_waited_for(rig: Rig) -> None:
     assert not isinstance(caught.value, TimeoutError)
     rig.runner.fence()
     assert rig.play(PROMPTS[1:2], (2,)) == expected
+
+
+def test_a_sampling_that_fails_says_so_when_it_is_waited_for(rig: Rig) -> None:
+    expected = rig.play(PROMPTS[:1], (1,))
+    rig.prefill(0, PROMPTS[1:2], (2,))
+    with rig.fail_sampling():
+        event = rig.sample(0, 1)
+        with pytest.raises((ArithmeticError, SimulatedFault)):
+            event.wait(20)
+    rig.runner.fence()
+    assert rig.play(PROMPTS[:1], (1,)) == expected
 
 
 def test_a_step_that_is_never_sampled_frees_its_slot_with_a_fence(rig: Rig) -> None:
