@@ -52,6 +52,13 @@ def test_selections(device: Device) -> None:
     np.testing.assert_array_equal(device.numpy(chosen), np.where(x > 0, x, -np.inf))
 
 
+@pytest.mark.parametrize("mask", [[True, False, True], [False, False], [True]])
+def test_the_true_places_are_known_or_not_asked_for(device: Device, mask: list[bool]) -> None:
+    found = device.true_places(device.array(np.array(mask)))
+    assert found is None or device.numpy(found).tolist() == np.flatnonzero(mask).tolist()
+    assert (found is not None) == isinstance(device, CpuDevice)
+
+
 def test_the_first_of_equals_is_the_largest_and_no_number_is_larger(device: Device) -> None:
     x = np.array([[1, 3, 3], [2, 9, np.nan], [-np.inf, -np.inf, -np.inf]], np.float32)
     assert device.numpy(device.argmax(device.array(x))).tolist() == [1, 2, 0]
