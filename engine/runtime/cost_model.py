@@ -22,6 +22,8 @@ waits towards what this one took, those of steps in a row towards half of it.
 """
 LEARNING = 0.25
 """Of how far apart the ends are, of which there are fewer."""
+LONG = 100.0
+"""Milliseconds; no pause counts as longer, as the next may be short."""
 
 
 class StepTimes(NamedTuple):
@@ -98,6 +100,9 @@ class Depth(Protocol):
         would be wasted on them.
         """
 
+    def resumed(self, pause: float) -> None:
+        """So many milliseconds after such an end somebody came."""
+
 
 class AdaptiveDepth:
     """Chooses the depth from what steps and requests were like so far.
@@ -105,7 +110,7 @@ class AdaptiveDepth:
     What a second step costs is the step that nobody needs, when everybody who rode in the one before it has
     ended: on one stream after every answer, in a batch when all answers end together. A zombie among others
     is only a row. So it pays if the gain of the steps between two such ends, prompts among them, is more than
-    that step, which may have fewer rows than the others.
+    what is left of that step when somebody comes, and it may have fewer rows than the others.
 
     What is not seen any more, as the other depth is used, must not be believed for ever. No step takes longer
     in a row than after waiting; the price of waiting fades while nobody waits; and while everybody waits,
@@ -120,6 +125,7 @@ class AdaptiveDepth:
         self._waited: dict[int, StepTimes] = {}  # of those for which the device had waited
         self._steps = self._ends = 0
         self._last: float | None = None  # rows of the step before such an end
+        self._pause = 0.0  # milliseconds that nobody wants the device for after it
         self._chosen: dict[int, int] = {}  # what follows from all this, by streams
 
     def times(self, rows: int) -> StepTimes | None:
@@ -141,8 +147,8 @@ class AdaptiveDepth:
         if times is None:
             return self.run > 1
         last = None if self._last is None else self.times(round(self._last))
-        share = 1.0 if last is None else min(1.0, last.pipelined / times.pipelined)
-        return pays(times, self.run, share)
+        wasted = times.pipelined if last is None else min(last.pipelined, times.pipelined)
+        return pays(times, self.run, max(0.0, wasted - self._pause) / times.pipelined)
 
     def observe(self, rows: int, times: StepTimes, waited: bool = False) -> None:
         """A decode step of so many rows took this long; the device's time is all in `f`."""
@@ -170,6 +176,11 @@ class AdaptiveDepth:
         self._last = rows if self._last is None else self._last + share * (rows - self._last)
         self._steps = 0
 
+    def resumed(self, pause: float) -> None:
+        """Somebody came."""
+        self._chosen.clear()
+        self._pause += LEARNING * (min(pause, LONG) - self._pause)
+
 
 def _moved(old: StepTimes | None, now: StepTimes, share: float) -> StepTimes:
     """`old`, moved towards `now`."""
@@ -195,6 +206,9 @@ class FixedDepth:
         """Nothing is learnt."""
 
     def useful(self) -> None:
+        """Nothing is learnt."""
+
+    def resumed(self, pause: float) -> None:
         """Nothing is learnt."""
 
     def emptied(self, rows: int) -> None:

@@ -64,6 +64,7 @@ class Scheduler:
         self._indices = count()
         self._prefills_in_a_row = 0
         self._previous_ready = 0.0
+        self._emptied_at: float | None = None  # nobody was left, and nobody was read since
 
     # -------------------------------------------------------------------------------------------- requests
 
@@ -187,6 +188,7 @@ class Scheduler:
         self._observe(step)
         if stopped and not self.requests.running:
             self.depth.emptied(len(step.seats) - step.zombies)
+            self._emptied_at = step.committed_at
 
     def _count_zombie(self, step: Step, seat: Seat) -> None:
         step.zombies += 1
@@ -268,12 +270,20 @@ class Scheduler:
             if seats:
                 self._prefills_in_a_row += 1
                 requests.running += seats
+                self._resume(seats)
                 self._start(Step(next(self._indices), "prefill", slot, tuple(seats), depth=depth), begun)
                 return True
         self._prefills_in_a_row = 0
         if ready:
             self._start(Step(next(self._indices), "decode", slot, tuple(ready), depth=depth), begun)
         return bool(ready)
+
+    def _resume(self, seats: list[Seat]) -> None:
+        """Tell the depth rule how long nobody was there."""
+        if self._emptied_at is not None:
+            came = min(seat.sequence.times.submitted for seat in seats)
+            self.depth.resumed(1000 * max(0.0, came - self._emptied_at))
+            self._emptied_at = None
 
     def _start(self, step: Step, begun: float) -> None:
         """Queue the forward of a step. If that raises, nothing of it was (I13)."""

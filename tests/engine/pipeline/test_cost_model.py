@@ -137,6 +137,21 @@ def test_a_last_step_of_few_rows_is_little_waste():
     assert (at_once.choose(32), one_left.choose(32)) == (1, 2)
 
 
+def test_a_wasted_step_that_nobody_waits_for_costs_nothing():
+    depth = AdaptiveDepth(run=2)
+    depth.observe(1, SLOW)
+    assert depth.choose(1) == 1
+    for _ in range(10):
+        depth.emptied(1)
+        depth.run = 2
+        depth.resumed(50.0)
+    assert depth.choose(1) == 2
+    for _ in range(20):
+        depth.resumed(0.0)
+    depth.observe(1, SLOW)
+    assert depth.choose(1) == 1
+
+
 def test_a_first_step_that_took_very_long_is_not_believed_for_ever():
     """It was made ready while it was timed; with one step in flight none follows another in a row."""
     depth = AdaptiveDepth()

@@ -1,9 +1,13 @@
 """P1, P2, P3, P7, P8: whatever arrives, ends, fails or is cancelled, in whatever order, the tokens are those
 of the plain loop, and after every tick everything adds up.
 
-By default 20,000 generated steps. A million of them, half an hour:
+By default 20,000 generated steps for each test. A million of them, about half an hour, in portions, as
+Hypothesis remembers all examples of a run:
 
-    DREAMSCOPE_PIPELINE_STEPS=1000000 pytest tests/engine/pipeline/test_properties.py --timeout 0
+    export DREAMSCOPE_PIPELINE_STEPS=50000
+    for seed in $(seq 20); do
+        pytest tests/engine/pipeline/test_properties.py --timeout 0 --hypothesis-seed=$seed || break
+    done
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
@@ -27,8 +31,6 @@ from dreamscope.engine.runtime.planner import Policy
 from dreamscope.engine.runtime.simulation import SCRIPTS, look
 
 STEPS = int(os.environ.get("DREAMSCOPE_PIPELINE_STEPS", "20000"))
-PORTION = 50_000
-"""Steps after which Hypothesis begins anew: it remembers all examples of a run."""
 PER_EXAMPLE, EXPECTED = 100, 75
 """Most examples take all the steps that they may; some end early."""
 IMAGE_POSITIONS = 6
@@ -170,18 +172,17 @@ def test_p1_p2_any_traffic_gives_the_tokens_of_the_plain_loop(world, ticket) -> 
     class Traffic(_Traffic):
         make_world, make_ticket, steps = world, ticket, [0]
 
-    for portion in range(-(-STEPS // PORTION)):
-        run_state_machine_as_test(
-            seed(portion)(Traffic) if portion else Traffic,
-            settings=settings(
-                max_examples=min(PORTION, STEPS) // EXPECTED + 1,
-                stateful_step_count=PER_EXAMPLE,
-                deadline=None,
-                database=None,
-                phases=(Phase.generate, Phase.shrink),
-                suppress_health_check=list(HealthCheck),
-            ),
-        )
+    run_state_machine_as_test(
+        Traffic,
+        settings=settings(
+            max_examples=STEPS // EXPECTED + 1,
+            stateful_step_count=PER_EXAMPLE,
+            deadline=None,
+            database=None,
+            phases=(Phase.generate, Phase.shrink),
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
     assert Traffic.steps[0] >= STEPS
 
 
