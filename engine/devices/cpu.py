@@ -59,6 +59,15 @@ class CpuDevice(TorchDevice):
         """Known at once; also in a trace, whose sizes follow from sizes."""
         return mask.nonzero()[:, 0]
 
+    def attention(
+        self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None
+    ) -> torch.Tensor:
+        """In a trace, for any number of heads."""
+        if not torch.jit.is_tracing():
+            return super().attention(q, k, v, mask)
+        mixed: torch.Tensor = torch_scripts.compiled(torch_scripts.attention)(q, k, v, mask)
+        return mixed
+
     def paged_attention(
         self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, table: torch.Tensor, lengths: torch.Tensor
     ) -> torch.Tensor:

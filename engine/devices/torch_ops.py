@@ -159,7 +159,7 @@ class TorchDevice(ComposedOps):
         self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None
     ) -> torch.Tensor:
         """Scaled dot-product attention with grouped key heads."""
-        grouped = int(q.shape[1]) != int(k.shape[1])  # while a step is traced, sizes are arrays
+        grouped = q.shape[1] != k.shape[1]
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=grouped)
 
     def paged_attention(

@@ -42,6 +42,11 @@ def linear(
     return fused
 
 
+def attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    """As `Device.attention`, where sizes are not numbers but follow from others."""
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=q.shape[1] != k.shape[1])
+
+
 def paged_attention(
     q: torch.Tensor,
     k: torch.Tensor,

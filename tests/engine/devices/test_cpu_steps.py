@@ -23,6 +23,7 @@ from dreamscope.engine.weights.load import load_model
 ROWS = 8
 LIMITS = Limits(max_batch=ROWS, rows=ROWS + 2, max_seq=64, vocab=290, n_pages=700)
 PATIENCE = 5.0
+pytestmark = pytest.mark.filterwarnings("error::torch.jit.TracerWarning")
 
 
 @pytest.fixture(scope="module")
