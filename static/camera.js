@@ -14,6 +14,7 @@ export class Camera {
     this.said = this.dialog.querySelector("[data-slot='camera-said']");
     this.address = root.querySelector("#ds-link-url");
     this.stream = null;
+    this.asked = 0;
     root.querySelector("[data-act='camera']").addEventListener("click", () => this.start());
     root.querySelector("[data-act='link']").addEventListener("click", () => dialogs.open("link"));
     root.querySelector(".link-form").addEventListener("submit", (event) => {
@@ -23,6 +24,7 @@ export class Camera {
     this.address.addEventListener("input", () => this.fail(""));
     this.dialog.addEventListener("close", () => this.end());
     this.list.addEventListener("change", () => this.use(this.list.value));
+    this.video.addEventListener("playing", () => this.ready());
     this.shot.addEventListener("click", () => this.still());
   }
 
@@ -34,24 +36,29 @@ export class Camera {
 
   async use(id) {
     this.end();
+    const { asked } = this;
     this.tell(this.words.ask);
     remember("camera", { id });
-    try {
-      this.stream = await navigator.mediaDevices.getUserMedia({ video: id ? { deviceId: { ideal: id } } : true });
-    } catch (error) {
-      this.tell(error.name === "NotAllowedError" ? this.words.refused : this.words.none);
+    const { stream, error } = await opened(id);
+    // While the browser asked, the dialog was closed or another camera chosen: nobody waits for this one any more.
+    if (asked !== this.asked) {
+      stop(stream);
       return;
     }
-    // It may have been closed while the browser asked.
-    if (!this.dialog.open) {
-      this.end();
+    if (error) {
+      this.tell(error === "NotAllowedError" ? this.words.refused : this.words.none);
       return;
     }
-    this.video.srcObject = this.stream;
-    await this.video.play();
+    this.stream = stream;
+    this.video.srcObject = stream;
+    await this.offer();
+  }
+
+  // The first frame is there: a still can be made.
+  ready() {
+    if (!this.stream) return;
     this.shot.disabled = false;
     this.tell(this.words.on);
-    await this.offer();
   }
 
   async offer() {
@@ -72,7 +79,8 @@ export class Camera {
   }
 
   end() {
-    for (const track of this.stream?.getTracks() ?? []) track.stop();
+    this.asked += 1;
+    stop(this.stream);
     this.stream = null;
     this.video.srcObject = null;
     this.shot.disabled = true;
@@ -115,6 +123,20 @@ export class Camera {
     else this.address.removeAttribute("aria-invalid");
     if (text) this.address.focus();
   }
+}
+
+// The camera's stream, or the name of the error for which there is none.
+async function opened(id) {
+  try {
+    const video = id ? { deviceId: { ideal: id } } : true;
+    return { stream: await navigator.mediaDevices.getUserMedia({ video }), error: null };
+  } catch (error) {
+    return { stream: null, error: error.name };
+  }
+}
+
+function stop(stream) {
+  for (const track of stream?.getTracks() ?? []) track.stop();
 }
 
 // What another site answers: its status, 0 if the browser cannot read it, and the bytes if it has them.

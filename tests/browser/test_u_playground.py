@@ -119,6 +119,22 @@ def test_u06_a_caption_keeps_its_size(open_page):
     assert page.evaluate("[...window.sizes]") == ["18px"]
 
 
+NO_PICTURE = "() => document.querySelector('.camera video').srcObject === null"
+# Holds what the browser answers when it is asked for a camera, until `release()`; `tracks` are all it gave.
+HELD_CAMERA = """() => {
+  const media = navigator.mediaDevices, ask = media.getUserMedia.bind(media);
+  const held = [];
+  window.tracks = [];
+  media.getUserMedia = async (wanted) => {
+    const stream = await ask(wanted);
+    window.tracks.push(...stream.getTracks());
+    await new Promise((release) => held.push(release));
+    return stream;
+  };
+  window.release = () => held.splice(0).forEach((one) => one());
+}"""
+
+
 def test_u03_a_still_from_a_camera(camera_page, shoot):
     page = camera_page
     page.click("[data-act=camera]")
@@ -128,11 +144,27 @@ def test_u03_a_still_from_a_camera(camera_page, shoot):
     shoot(page, "u03-camera-light")
     still.click()
     expect(page.locator(".plate img")).to_have_attribute("alt", "Picture from the camera")
-    assert page.evaluate("document.querySelector('.camera video').srcObject") is None
+    page.wait_for_function(NO_PICTURE)
     page.click("[data-act=camera]")
     expect(still).to_be_enabled()
     page.keyboard.press("Escape")
-    assert page.evaluate("document.querySelector('.camera video').srcObject") is None
+    page.wait_for_function(NO_PICTURE)
+
+
+def test_u03_a_camera_that_nobody_waits_for_goes_off(camera_page):
+    page = camera_page
+    page.evaluate(HELD_CAMERA)
+    page.click("[data-act=camera]")
+    page.wait_for_function("tracks.length === 1")
+    page.keyboard.press("Escape")
+    expect(page.locator("#ds-camera")).to_be_hidden()
+    page.click("[data-act=camera]")
+    page.wait_for_function("tracks.length === 2")
+    page.evaluate("release()")
+    expect(page.locator("[data-act=still]")).to_be_enabled()
+    assert page.evaluate("tracks.map((track) => track.readyState)") == ["ended", "live"]
+    page.keyboard.press("Escape")
+    page.wait_for_function("tracks[1].readyState === 'ended'")
 
 
 def test_u08_several_objects_at_once(open_page, shoot):
