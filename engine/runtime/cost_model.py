@@ -20,6 +20,8 @@ FADING, HOPE = 0.005, 0.5
 """With every step the times of the other kind of steps move a little: those of steps for which the device
 waits towards what this one took, those of steps in a row towards half of it.
 """
+RETRIED = 0.5
+"""Of the first step that shows whether a hope was right."""
 LEARNING = 0.25
 """Of how far apart the ends are, of which there are fewer."""
 LONG = 100.0
@@ -123,6 +125,7 @@ class AdaptiveDepth:
         """Steps from one such end to the next."""
         self._times: dict[int, StepTimes] = {}  # of steps whose rows have so many binary digits
         self._waited: dict[int, StepTimes] = {}  # of those for which the device had waited
+        self._hoped: set[int] = set()  # where steps in a row were not seen lately
         self._steps = self._ends = 0
         self._last: float | None = None  # rows of the step before such an end
         self._pause = 0.0  # milliseconds that nobody wants the device for after it
@@ -158,8 +161,11 @@ class AdaptiveDepth:
             now = self._waited[size] = _moved(self._waited.get(size), times, SMOOTHING)
             f = min(self._times.get(size, now).f, now.f)
             self._times[size] = now._replace(f=f + FADING * (min(f, HOPE * now.f) - f))
+            self._hoped.add(size)
         else:
-            now = self._times[size] = _moved(self._times.get(size), times, SMOOTHING)
+            share = RETRIED if size in self._hoped else SMOOTHING
+            self._hoped.discard(size)
+            now = self._times[size] = _moved(self._times.get(size), times, share)
             if size in self._waited:
                 self._waited[size] = _moved(self._waited[size], now, FADING)
 

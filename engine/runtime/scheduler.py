@@ -19,6 +19,7 @@ One thread owns a scheduler and everything in it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 
 import numpy as np
@@ -34,6 +35,8 @@ from dreamscope.engine.runtime.sequence import Seat, Sequence, Step, Update
 from dreamscope.engine.runtime.trace import NoTrace, Trace
 
 MAX_QUEUE = 64
+LESSONS = 8
+"""Things that have happened before the depth rule hears of them, at most; at first it hears of each."""
 
 
 class Scheduler:
@@ -65,6 +68,8 @@ class Scheduler:
         self._prefills_in_a_row = 0
         self._previous_ready = 0.0
         self._emptied_at: float | None = None  # nobody was left, and nobody was read since
+        self._lessons: list[Callable[[], None]] = []  # for the depth rule, when there is time
+        self._learnt = 0
 
     # -------------------------------------------------------------------------------------------- requests
 
@@ -100,6 +105,7 @@ class Scheduler:
         self.requests.expire()
         progressed = False
         try:
+            self._learn()
             progressed |= self._launch()  # who has come since then need not wait for the commit
             progressed |= self._commit()
             progressed |= self._finalize()
@@ -185,15 +191,25 @@ class Scheduler:
         self._trace.end("commit", step)
         step.committed_at = self._clock()
         step.commit_s = step.committed_at - begun
-        self._observe(step)
+        self._lessons.append(partial(self._observe, step))
         if stopped and not self.requests.running:
-            self.depth.emptied(len(step.seats) - step.zombies)
+            self._lessons.append(partial(self.depth.emptied, len(step.seats) - step.zombies))
             self._emptied_at = step.committed_at
 
     def _count_zombie(self, step: Step, seat: Seat) -> None:
         step.zombies += 1
         if seat.refs == 0:
             self.requests.admission.release(seat)
+
+    def _learn(self) -> None:
+        """Tell the depth rule what has happened, several things at a time: thinking of it holds everybody up,
+        also a worker that wants the interpreter to begin.
+        """
+        if len(self._lessons) > min(self._learnt // LESSONS, LESSONS - 1):
+            lessons, self._lessons = self._lessons, []
+            for lesson in lessons:
+                lesson()
+            self._learnt += len(lessons)
 
     def _observe(self, step: Step) -> None:
         """Tell the depth rule of a step; the device's time is told as its forward."""
@@ -257,8 +273,11 @@ class Scheduler:
     def _launch(self) -> bool:
         requests = self.requests
         cohort = requests.running[: self._runner.limits.max_batch]  # who is blocked keeps its place in it
-        depth = self.depth.choose(len(cohort) + len(requests.admission.waiting))
-        if self.paused or not self.pipeline.can_launch(depth):
+        streams = len(cohort) + len(requests.admission.waiting)
+        if self.paused or not streams:
+            return False
+        depth = self.depth.choose(streams)
+        if not self.pipeline.can_launch(depth):
             return False
         begun = self._clock()
         slot = self.pipeline.free_slot()
@@ -282,7 +301,7 @@ class Scheduler:
         """Tell the depth rule how long nobody was there."""
         if self._emptied_at is not None:
             came = min(seat.sequence.times.submitted for seat in seats)
-            self.depth.resumed(1000 * max(0.0, came - self._emptied_at))
+            self._lessons.append(partial(self.depth.resumed, 1000 * max(0.0, came - self._emptied_at)))
             self._emptied_at = None
 
     def _start(self, step: Step, begun: float) -> None:

@@ -181,12 +181,23 @@ def test_what_does_not_pay_is_tried_again_after_a_while():
         chosen = depth.choose(1)
         tries += chosen == 2
         depth.observe(1, cheap, waited=chosen == 1)
-    assert 1 <= tries <= 100
+    assert 1 <= tries <= 20
     depth.observe(1, cheap._replace(f=0.5))
     for _ in range(300):
         chosen = depth.choose(1)
         depth.observe(1, cheap._replace(f=0.6 if chosen == 2 else 1.0), waited=chosen == 1)
     assert chosen == 2
+
+
+def test_a_hope_is_soon_given_up():
+    depth, cheap = AdaptiveDepth(run=3), StepTimes(f=1.0, s=0.0, c=0.0, bl=0.03, bm=0.03, bc=0.03)
+    depth.observe(1, cheap)
+    for _ in range(3000):
+        depth.observe(1, cheap, waited=True)
+    assert depth.choose(1) == 2
+    for _ in range(3):
+        depth.observe(1, cheap)
+    assert depth.choose(1) == 1
 
 
 def test_steps_of_another_size_are_of_another_kind():

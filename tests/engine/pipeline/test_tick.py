@@ -14,7 +14,7 @@ from dreamscope.engine.devices.sim import Costs, SimRunner, WallClock
 from dreamscope.engine.devices.toy_model import HistoryMachine
 from dreamscope.engine.runtime.cost_model import FixedDepth
 from dreamscope.engine.runtime.planner import Policy
-from dreamscope.engine.runtime.scheduler import Scheduler
+from dreamscope.engine.runtime.scheduler import LESSONS, Scheduler
 from dreamscope.engine.runtime.sequence import Sequence
 from dreamscope.engine.runtime.simulation import ScriptedSkill, text
 from dreamscope.engine.runtime.trace import NoTrace
@@ -62,6 +62,32 @@ def test_i2_steps_are_committed_in_the_order_of_their_launches(world, depth):
     committed = [index for what, index in happened(one) if what == "end commit"]
     assert committed == sorted(committed)
     assert {step.kind for _, step, _ in one.host.log} == {"prefill", "decode"}
+
+
+def test_the_depth_rule_hears_of_everything_in_order(world):
+    """At first at once, later of several things at a time."""
+    heard, after = [], []
+
+    class Listening(FixedDepth):
+        def useful(self):
+            heard.append("useful")
+
+        def emptied(self, rows):
+            heard.append("emptied")
+
+        def resumed(self, pause):
+            heard.append("resumed")
+
+    one = world(machine=AT_ONCE, costs=COSTS, depth=Listening(1))
+    for number in range(60):
+        one.request(f"{number}")
+        one.run()
+        after.append(len(heard))
+    happened = ["useful", "emptied", "resumed"] * 60
+    assert heard == happened[: len(heard)]
+    assert after[:3] == [0, 3, 6]  # all that was known when the next one came
+    late = [3 * (number + 1) - known for number, known in enumerate(after[30:], 30)]
+    assert 3 < max(late) <= LESSONS + 3
 
 
 def test_i5_a_step_is_sampled_after_the_commit_of_the_one_before(world):
