@@ -8,7 +8,8 @@ The parts come from an engine whose runner finishes every call before it returns
                                                             period when f, s, c and w are taken off)
 
 f is that of forwards in a row, f + s that of whole steps in a row: now and then a step is repeated, which
-makes nonsense of the answers, but leaves their lengths.
+makes nonsense of the answers, but leaves their lengths. From w is taken off what waiting for a device takes
+that has nothing to do: the probe waits once more in a step than an engine does.
 
 From them `engine/runtime/cost_model.py` predicts the time from step to step at depth 1 and 2. Both are
 measured with the same requests on one engine, round by round in turn; every figure is the median over rounds.
@@ -61,20 +62,31 @@ OFTEN = {True: 4, False: 20}
 """Rounds of the second table for one of the first, by whether the model reasons: they are short, as the speed
 of a machine changes, and without reasoning they are shorter.
 """
-EVERY = 5
-"""One step in so many is repeated."""
+EVERY, REPEATS = 10, 8
+"""One step in so many is repeated so often."""
 DEPTHS: tuple[DepthChoice, ...] = (1, 2, "auto")
 Build = Callable[[Limits], ModelRunner]
 
 
 @dataclass(slots=True)
 class Device:
-    """Milliseconds of a step on a device that has waited for it; `again`: f and s of such steps in a row."""
+    """Milliseconds of a step on a device that has waited for it; `again`: of such steps in a row."""
 
     f: float
     s: float = 0.0
     c: float = 0.0
-    again: tuple[float, float] | None = None
+    again: Again | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Milliseconds of steps in a row, and of waiting for a device that has nothing to do: what the probe adds
+    to a forward that has the device to itself.
+    """
+
+    f: float
+    s: float
+    nothing: float
 
 
 class Serial:
@@ -107,9 +119,10 @@ class Serial:
         ended, ready = time.monotonic(), event.ready_at()
         now.s, now.c = (ready - queued) * 1000, (ended - ready) * 1000
         if self._repeats and len(self.steps) % EVERY == 0:
+            nothing = self._until_done(lambda: None)
             f = self._in_a_row(self._queue)
             both = self._in_a_row(lambda: (self._queue(), self._runner.sample(*step)))
-            now.again = f, both - f
+            now.again = Again(f, both - f, nothing)
         return event
 
     def _forward(self, queue: Callable[[], None]) -> None:
@@ -118,9 +131,9 @@ class Serial:
         self.steps.append(Device(self._until_done(lambda: None)))
 
     def _in_a_row(self, queue: Callable[[], Any]) -> float:
-        """One of several calls: two more of them take twice as long."""
+        """One of several calls: what the others take longer than the first."""
         one = self._until_done(queue)
-        return (self._until_done(lambda: [queue() for _ in range(3)]) - one) / 2
+        return (self._until_done(lambda: [queue() for _ in range(REPEATS)]) - one) / (REPEATS - 1)
 
     def _until_done(self, queue: Callable[[], Any]) -> float:
         begun = time.monotonic()
@@ -142,9 +155,9 @@ def parts(records: Sequence[StepRecord], device: Sequence[Device]) -> StepTimes:
     again = [took.again for record, took in steps if record.kind == "decode" and took.again is not None]
     if not again:
         return StepTimes(f, s, c, bl, bm, bc, bd)
-    f_in_a_row, s_in_a_row = (median(column) for column in zip(*again, strict=True))
-    waited = max(0.0, f + s - f_in_a_row - s_in_a_row)
-    return StepTimes(f_in_a_row, s_in_a_row, c, bl, bm, bc, bd, waited)
+    f_in_a_row, s_in_a_row = median(one.f for one in again), median(one.s for one in again)
+    waited = f + s - median(one.nothing for one in again)
+    return StepTimes(f_in_a_row, s_in_a_row, c, bl, bm, bc, bd, max(0.0, waited - f_in_a_row - s_in_a_row))
 
 
 def period(records: Sequence[StepRecord]) -> float:
