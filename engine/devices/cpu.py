@@ -28,6 +28,7 @@ class CpuDevice(TorchDevice):
         self._gathered = gathered
         suits = dtype == "float32" and torch.backends.mkldnn.is_available()
         self._packed = PackedMatrices() if suits else None
+        torch_scripts.expect_sparse()
 
     def inference(self) -> AbstractContextManager[object]:
         """Without autograd, and with the threads of this device, whatever other devices were opened since."""
@@ -73,10 +74,13 @@ class CpuDevice(TorchDevice):
     def paged_attention(
         self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, table: torch.Tensor, lengths: torch.Tensor
     ) -> torch.Tensor:
-        """A few rows at a time."""
-        exact = self._dtype == torch.float32
-        attend = torch_scripts.paged_attention if exact else torch_scripts.gathered_attention
-        mixed: torch.Tensor = torch_scripts.compiled(attend)(q, k, v, table, lengths, self._gathered)
+        """From where keys and values lie, if they are float32; else a few rows at a time."""
+        mixed: torch.Tensor
+        if self._dtype == torch.float32:
+            mixed = torch_scripts.compiled(torch_scripts.paged_attention)(q, k, v, table, lengths)
+        else:
+            attend = torch_scripts.compiled(torch_scripts.gathered_attention)
+            mixed = attend(q, k, v, table, lengths, self._gathered)
         return mixed
 
     def draw(

@@ -6,6 +6,7 @@ compiled as it is written here, and runs without the interpreter in eager steps 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -24,6 +25,14 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function in TorchScript, compiled once."""
     script: Callable[..., Any] = torch.jit.script(function)
     return script
+
+
+@cache
+def expect_sparse() -> None:
+    """PyTorch warns of its first sparse matrix that they are in beta: what is used of them here has tests."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        torch.sparse_csr_tensor([0, 1], [0], [0.0], (1, 1))
 
 
 def linear(
@@ -48,38 +57,27 @@ def attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Ten
 
 
 def paged_attention(
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
-    table: torch.Tensor,
-    lengths: torch.Tensor,
-    gathered: int,
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, table: torch.Tensor, lengths: torch.Tensor
 ) -> torch.Tensor:
-    """As `Device.paged_attention` in float32, by sums over table rows: the work of an embedding bag.
+    """As `Device.paged_attention` in float32, without copying what lies in pages.
 
-    That is the operation here that asks the memory for a row before it needs it, so it reads scattered pages
-    as fast as others read what lies together. A bag is a query over values, weighted. Keys are gathered in
-    bags of one, `gathered` numbers at a time, which stay in the cache of the core.
+    Scores are the entries of a large product, queries by all keys there are, that a sparse matrix asks for;
+    what is attended to is a weighted sum of table rows, the work of an embedding bag.
     """
     batch, span = table.shape[0], table.shape[1]
     heads, size, groups = q.shape[1], q.shape[2], k.shape[1]
-    share = heads // groups
-    q = (q * float(size) ** -0.5).view(batch, 1, groups, share, size)
-    flat_k, flat_v = k.flatten(1), v.flatten(0, 1)
-    scores = torch.empty((batch, span, groups, share), dtype=q.dtype, device=q.device)
-    each = max(1, gathered // (span * groups * size))
-    for first in range(0, batch, each):
-        last = min(first + each, batch)
-        keys = F.embedding_bag(table[first:last].reshape(-1, 1), flat_k, mode="sum")
-        keys = keys.view(last - first, span, groups, 1, size)
-        products = keys.mul_(q[first:last]) if share == 1 else keys * q[first:last]
-        torch.sum(products, dim=-1, out=scores[first:last])
+    group = torch.arange(heads, device=table.device) // (heads // groups)
+    places = (table[:, None] * groups + group[:, None]).view(-1)
+    begins = torch.arange(batch * heads + 1, device=table.device) * span
+    nothing = torch.zeros(places.shape[0], dtype=q.dtype, device=q.device)
+    wanted = torch.sparse_csr_tensor(begins, places, nothing, [batch * heads, k.shape[0] * groups])
+    products = torch.ops.aten.sparse_sampled_addmm(
+        wanted, q.reshape(-1, size), k.flatten(0, 1).t(), beta=0.0, alpha=float(size) ** -0.5, out=wanted
+    )
     absent = torch.arange(span, device=table.device) >= lengths[:, None]
-    scores = scores.view(batch, span, heads).transpose(1, 2)
-    weights = scores.masked_fill(absent[:, None], float("-inf")).softmax(-1)
-    group = torch.arange(heads, device=table.device) // share
-    places = (table[:, None] * groups + group[:, None]).view(-1, span)
-    mixed = F.embedding_bag(places, flat_v, per_sample_weights=weights.view(-1, span), mode="sum")
+    scores = products.values().view(batch, heads, span)
+    weights = scores.masked_fill_(absent[:, None], float("-inf")).softmax(-1).view(-1, span)
+    mixed = F.embedding_bag(places.view(-1, span), v.flatten(0, 1), per_sample_weights=weights, mode="sum")
     return mixed.view(batch, heads, size)
 
 

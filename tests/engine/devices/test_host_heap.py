@@ -48,7 +48,7 @@ def count(kept: str, thread: str, **settings: str) -> int:
 @glibc
 @pytest.mark.parametrize("thread", ["main", "another"])
 def test_arrays_of_a_step_are_faulted_in_once(thread: str) -> None:
-    assert count("kept", thread) < PAGES / 100
+    assert count("kept", thread) < PAGES / 10
 
 
 @glibc

@@ -95,7 +95,8 @@ def test_two_steps_in_flight_do_not_copy_the_cache(mx: Any, runner: Any, kept: b
         grown.append(mx.get_peak_memory() - before)
         del old
     events[0].wait()
-    assert (min(grown) >= size) if kept else (max(grown) < size / 2)
+    most = max(grown)  # of a single step: the memory of the one before may go just then
+    assert most >= size if kept else most < size / 2
 
 
 @pytest.mark.parametrize("stage", ["async_eval", "eval"])
