@@ -93,7 +93,7 @@ class TracedSteps(Steps):
         super().__init__(program)
         self._device = device
         self._count, self._new, self._span = (program.device.mirror(np.zeros((), np.int64)) for _ in range(3))
-        self._ids, self._places = (
+        self._ids, self._new_positions = (
             program.device.mirror(np.zeros(program.limits.max_seq, np.int64)) for _ in range(2)
         )
         self._passes: dict[Key, _Pass] = {}
@@ -137,12 +137,12 @@ class TracedSteps(Steps):
         ids, first = prompt.elements[prompt.skip :], positions_of(prompt.elements[: prompt.skip])
         fill(self._rows, np.array([prompt.row]))
         fill(self._ids, np.array(ids))
-        fill(self._places, first + np.arange(len(ids)))
+        fill(self._new_positions, first + np.arange(len(ids)))
         self._count.host[...], self._new.host[...], self._span.host[...] = 1, len(ids), first + len(ids)
 
         def run() -> tuple[torch.Tensor, ...]:
-            ids, places = (each.array[: self._new.array] for each in (self._ids, self._places))
-            features = self.program.read(ids, self._rows.array[:1], places, self._span.array)
+            ids, positions = (each.array[: self._new.array] for each in (self._ids, self._new_positions))
+            features = self.program.read(ids, self._rows.array[:1], positions, self._span.array)
             return features.hidden, features.logits
 
         return Features(*self._run(("read",), run, FEATURES))
@@ -191,7 +191,7 @@ class TracedSteps(Steps):
         mirrors = (
             self._rows, self._positions, self._adapters, self._rules, self._count, self._span,
             self._temperature, self._top_p, self._uniforms,
-            self._ids, self._places, self._new,
+            self._ids, self._new_positions, self._new,
         )  # fmt: skip
         own = (*(mirror.array for mirror in mirrors), *self._results.values())
         self.traces += 1

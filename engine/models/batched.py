@@ -48,7 +48,7 @@ class BatchedModel:
         """The page of every position of every row."""
         self.pending = device.array(np.zeros((limits.rows, 3), np.int64))
         """What is fed next: an id, or the id `vocab` and a bin, or `vocab + 1` and two bins."""
-        self._places = device.array(np.arange(limits.max_seq))
+        self._all_positions = device.array(np.arange(limits.max_seq))
         self._rules = RuleTable(device, limits, model.config.tokenizer)
         self._lora = LoraSlots(device)
         coords, sizes = region.bin_counts(model.weights.region)
@@ -85,7 +85,7 @@ class BatchedModel:
     def state(self) -> Sequence[Any]:
         """Everything that passes read and write, in dataclasses and sequences."""
         tables = self.table.array, self._rules.allowed.array, self._rules.readings.array
-        kept = self._places, self.keys, self.values, self.pending, self._coords, self._sizes
+        kept = self._all_positions, self.keys, self.values, self.pending, self._coords, self._sizes
         return self.model.parameters(), tables, kept, self._lora.arrays()
 
     # -------------------------------------------------------------------------------------------- prefill
@@ -132,7 +132,7 @@ class BatchedModel:
         table = device.take(self.table.array, row, 0)[0, :span]
         new = device.take(table, positions, 0)
         rotation, logs = self.model.places_at(positions)
-        seen = self._places[:span] <= positions[:, None]
+        seen = self._all_positions[:span] <= positions[:, None]
 
         def attend(layer: int, qk: Array, v: Array) -> Array:
             q = self._store(layer, qk[0], v[0], rotation, new)

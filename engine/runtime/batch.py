@@ -20,14 +20,14 @@ def queue_forward(runner: ModelRunner, step: Step) -> None:
             runner.set_pages(seat.row, seat.lease.pages)
         runner.prefill(step.slot, [_prompt(seat) for seat in step.seats], draws)
     else:
-        runner.decode(step.slot, *_places(step.seats), draws)
+        runner.decode(step.slot, *_feeds(step.seats), draws)
 
 
 def _prompt(seat: Seat) -> Prefill:
     return Prefill(seat.row, seat.adapter, seat.prompt, seat.lease.skip, seat.images)
 
 
-def _places(seats: Items[Seat]) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
+def _feeds(seats: Items[Seat]) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
     """Row, position and adapter slot of each pending token."""
     rows, positions, adapters = zip(*[(seat.row, seat.length, seat.adapter) for seat in seats], strict=True)
     return np.array(rows, np.int32), np.array(positions, np.int32), np.array(adapters, np.int32)
