@@ -1,5 +1,6 @@
 // The filters of the history: words, skill, model, tag, dates, pinned. Their names are those of the address.
 import { say } from "./say.js";
+import { sideways } from "./sideways.js";
 
 const FIELDS = ["q", "skill", "model", "tag", "since", "until", "pinned"];
 
@@ -12,6 +13,7 @@ export class Filters {
     this.form.addEventListener("submit", (event) => event.preventDefault());
     this.form.addEventListener("input", () => this.draw(changed));
     this.changed = changed;
+    sideways(this.form.querySelector(".hi-facets"));
     this.draw();
   }
 

@@ -1,4 +1,6 @@
 // Brings an image in: file picker, drop, paste, example scene, one that is kept. Nothing is fetched from elsewhere.
+import { sideways } from "./sideways.js";
+
 export class Intake {
   constructor(root, { viewer, words, limit, send, error, opened }) {
     Object.assign(this, { root, viewer, words, limit, send, error, opened });
@@ -144,20 +146,4 @@ export class Intake {
     if (hash) this.send({ image: { id, hash } });
     else if (blob) this.send({ image: { id, name: alt } }, blob);
   }
-}
-
-// A row that is longer than its place: the wheel moves it, and `data-more` says on which sides there is more of it.
-function sideways(row) {
-  const note = () => {
-    const hidden = row.scrollWidth - row.clientWidth - row.scrollLeft;
-    const more = [row.scrollLeft > 1 && "before", hidden > 1 && "after"];
-    row.dataset.more = more.filter(Boolean).join(" ");
-  };
-  row.addEventListener("scroll", note, { passive: true });
-  row.addEventListener("wheel", (event) => {
-    if (row.scrollWidth <= row.clientWidth || event.ctrlKey) return;
-    event.preventDefault();
-    row.scrollLeft += event.deltaY + event.deltaX;
-  });
-  new ResizeObserver(note).observe(row);
 }

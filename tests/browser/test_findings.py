@@ -132,4 +132,5 @@ def test_the_id_of_a_run_is_copied(open_page):
     page = asked(open_page(permissions=["clipboard-read", "clipboard-write"]))
     page.click("[data-inspect=notes]")
     page.click("[data-act=copy-id]")
+    expect(page.locator(".said")).to_have_text("Copied.")
     assert page.evaluate("navigator.clipboard.readText()") == re.search(r"run=(\w+)", page.url)[1]

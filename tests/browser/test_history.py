@@ -351,3 +351,16 @@ def test_on_a_wide_screen(fresh, shoot):
     history(page)
     expect(rows(page)).to_have_count(1)
     shoot(page, "history-wide")
+
+
+def test_on_a_phone_filters_out_of_sight_are_hinted_at(fresh, shoot):
+    page = fresh(**PHONE)
+    run(page, "query", "How many dogs?")
+    history(page)
+    facets = page.locator(".hi-facets")
+    expect(facets).to_have_attribute("data-more", "after")
+    facets.hover()
+    page.mouse.wheel(0, 400)
+    expect(facets).to_have_attribute("data-more", "before")
+    expect(page.locator(".hi-toggle")).to_be_in_viewport(ratio=1)
+    shoot(page, "history-phone-filters")

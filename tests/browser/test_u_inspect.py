@@ -67,6 +67,7 @@ def test_u39_u40_u41_events_json_code_and_metrics(open_page, shoot):
         expect(panel).to_contain_text(re.compile(language, re.IGNORECASE))
     shoot(page, "u41-code-light")
     panel.locator("button").filter(has_text="Copy").first.click()
+    expect(page.locator(".said")).to_have_text("Copied.")
     assert "How many dogs are there?" in page.evaluate("navigator.clipboard.readText()")
     page.focus("[data-inspect=code]")
     page.keyboard.press("ArrowRight")
