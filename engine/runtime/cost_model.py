@@ -12,6 +12,7 @@ it costs one row.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import NamedTuple, Protocol
 
 SMOOTHING = 0.1
@@ -20,8 +21,8 @@ FADING, HOPE = 0.005, 0.5
 """With every step the times of the other kind of steps move a little: those of steps for which the device
 waits towards what this one took, those of steps in a row towards half of it.
 """
-RETRIED = 0.5
-"""Of the first step that shows whether a hope was right."""
+HOPED, RETRIED = 10, 0.5
+"""After so many hopes, of the first step that shows whether they were right."""
 LEARNING = 0.25
 """Of how far apart the ends are, of which there are fewer."""
 LONG = 100.0
@@ -125,7 +126,7 @@ class AdaptiveDepth:
         """Steps from one such end to the next."""
         self._times: dict[int, StepTimes] = {}  # of steps whose rows have so many binary digits
         self._waited: dict[int, StepTimes] = {}  # of those for which the device had waited
-        self._hoped: set[int] = set()  # where steps in a row were not seen lately
+        self._hoped: Counter[int] = Counter()  # how often, since steps in a row were seen
         self._steps = self._ends = 0
         self._last: float | None = None  # rows of the step before such an end
         self._pause = 0.0  # milliseconds that nobody wants the device for after it
@@ -161,10 +162,9 @@ class AdaptiveDepth:
             now = self._waited[size] = _moved(self._waited.get(size), times, SMOOTHING)
             f = min(self._times.get(size, now).f, now.f)
             self._times[size] = now._replace(f=f + FADING * (min(f, HOPE * now.f) - f))
-            self._hoped.add(size)
+            self._hoped[size] += 1
         else:
-            share = RETRIED if size in self._hoped else SMOOTHING
-            self._hoped.discard(size)
+            share = RETRIED if self._hoped.pop(size, 0) >= HOPED else SMOOTHING
             now = self._times[size] = _moved(self._times.get(size), times, share)
             if size in self._waited:
                 self._waited[size] = _moved(self._waited[size], now, FADING)

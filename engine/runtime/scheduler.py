@@ -35,7 +35,7 @@ from dreamscope.engine.runtime.sequence import Seat, Sequence, Step, Update
 from dreamscope.engine.runtime.trace import NoTrace, Trace
 
 MAX_QUEUE = 64
-LESSONS = 8
+LESSONS = 16
 """Things that have happened before the depth rule hears of them, at most; at first it hears of each."""
 
 
@@ -191,7 +191,7 @@ class Scheduler:
         self._trace.end("commit", step)
         step.committed_at = self._clock()
         step.commit_s = step.committed_at - begun
-        self._lessons.append(partial(self._observe, step))
+        self._observe(step)
         if stopped and not self.requests.running:
             self._lessons.append(partial(self.depth.emptied, len(step.seats) - step.zombies))
             self._emptied_at = step.committed_at
@@ -212,16 +212,17 @@ class Scheduler:
             self._learnt += len(lessons)
 
     def _observe(self, step: Step) -> None:
-        """Tell the depth rule of a step; the device's time is told as its forward."""
+        """Note a step for the depth rule; the device's time is told as its forward."""
         waited = step.launched_at > self._previous_ready
         begun = max(step.launched_at, self._previous_ready)
         self._previous_ready = step.ready_at
         if step.zombies < len(step.seats):
-            self.depth.useful()
+            self._lessons.append(self.depth.useful)
         if step.kind == "decode":
             device = (step.ready_at - begun) * 1000
             host = (step.launch_s * 1000, step.mask_s * 1000, step.commit_s * 1000)
-            self.depth.observe(len(step.seats), StepTimes(device, 0.0, 0.0, *host), waited)
+            times = StepTimes(device, 0.0, 0.0, *host)
+            self._lessons.append(partial(self.depth.observe, len(step.seats), times, waited))
 
     def _fail_step(self, step: Step, error: BaseException, riding: bool) -> None:
         """A step has failed, and its rows with it. The device may still write for them: it is waited for.
@@ -298,7 +299,7 @@ class Scheduler:
         return bool(ready)
 
     def _resume(self, seats: list[Seat]) -> None:
-        """Tell the depth rule how long nobody was there."""
+        """Note for the depth rule how long nobody was there."""
         if self._emptied_at is not None:
             came = min(seat.sequence.times.submitted for seat in seats)
             self._lessons.append(partial(self.depth.resumed, 1000 * max(0.0, came - self._emptied_at)))

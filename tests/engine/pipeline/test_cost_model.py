@@ -200,6 +200,14 @@ def test_a_hope_is_soon_given_up():
     assert depth.choose(1) == 1
 
 
+def test_one_step_after_a_pause_tells_no_more_than_others():
+    depth, cheap = AdaptiveDepth(run=3), StepTimes(f=1.0, s=0.0, c=0.0, bl=0.03, bm=0.03, bc=0.03)
+    depth.observe(1, cheap)
+    depth.observe(1, cheap._replace(f=1.5), waited=True)
+    depth.observe(1, cheap._replace(f=2.0))
+    assert depth.times(1).f == pytest.approx(1.1, abs=0.01)
+
+
 def test_steps_of_another_size_are_of_another_kind():
     depth = AdaptiveDepth(run=5)
     depth.observe(1, FAST)
