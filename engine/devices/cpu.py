@@ -10,7 +10,7 @@ import torch
 from dreamscope.engine.devices import torch_scripts
 from dreamscope.engine.devices.base import DType
 from dreamscope.engine.devices.cpu_packed import PackedMatrices
-from dreamscope.engine.devices.host_heap import keep_freed_memory
+from dreamscope.engine.devices.host_heap import keep_few_products, keep_freed_memory
 from dreamscope.engine.devices.host_memory import free_host_memory
 from dreamscope.engine.devices.torch_ops import TorchDevice
 
@@ -24,6 +24,7 @@ class CpuDevice(TorchDevice):
     def __init__(self, dtype: DType, threads: int | None = None, gathered: int = GATHERED) -> None:
         super().__init__("cpu", dtype, torch.device("cpu"))
         keep_freed_memory()
+        keep_few_products()
         self._threads = threads
         self._gathered = gathered
         suits = dtype == "float32" and torch.backends.mkldnn.is_available()

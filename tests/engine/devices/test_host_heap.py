@@ -1,4 +1,4 @@
-"""Memory of operations that is kept: nothing is faulted in twice."""
+"""Memory of operations is kept, so that nothing is faulted in twice; that of libraries is bounded."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 FAULTS = """
 import resource, sys, threading, torch
@@ -59,3 +60,38 @@ def test_otherwise_a_worker_would_fault_them_in_every_time() -> None:
 @glibc
 def test_what_the_user_has_set_stays() -> None:
     assert count("kept", "another", MALLOC_MMAP_THRESHOLD_="131072") > PAGES / 2
+
+
+PRODUCTS = """
+import torch
+from pathlib import Path
+from dreamscope.engine.devices.registry import open_device
+device = open_device("cpu", threads=1)
+weight, bias = torch.randn(768, 192), torch.zeros(768)
+
+def grown(sizes):
+    memory = lambda: int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
+    begun = memory()
+    for rows in sizes:
+        device.linear(torch.zeros(rows, 192), weight, bias)
+    return memory() - begun
+
+with device.inference():
+    device.linear(torch.zeros(1000, 192), weight, bias)
+    grown(range(3, 400))
+    print(grown(range(400, 900)))
+"""
+
+
+@glibc
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="no oneDNN")
+def test_what_was_compiled_for_a_number_of_rows_is_not_kept_for_ever() -> None:
+    def grown(**settings: str) -> float:
+        environ = {name: value for name, value in os.environ.items() if "CAPACITY" not in name} | settings
+        command = [sys.executable, "-c", PRODUCTS]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environ)
+        return float(done.stdout)
+
+    bounded = grown()
+    left = grown(ONEDNN_PRIMITIVE_CACHE_CAPACITY="1024", LRU_CACHE_CAPACITY="1024")
+    assert bounded < 0.8 * left, (bounded, left)  # 256 of the last 500
