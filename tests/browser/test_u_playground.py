@@ -119,6 +119,18 @@ def test_u06_a_caption_keeps_its_size(open_page):
     assert page.evaluate("[...window.sizes]") == ["18px"]
 
 
+# The marks once they stay the same: what is around the image moves it, and they follow its size.
+MARKS_AT_REST = """() => new Promise((done) => {
+  let before = "", same = 0;
+  const look = () => {
+    const marks = document.querySelector(".marks").innerHTML.replaceAll(" enter", "");
+    same = marks === before ? same + 1 : 0;
+    before = marks;
+    if (same === 10) done(marks);
+    else requestAnimationFrame(look);
+  };
+  look();
+})"""
 NO_PICTURE = "() => document.querySelector('.camera video').srcObject === null"
 # Holds what the browser answers when it is asked for a camera, until `release()`; `tracks` are all it gave.
 HELD_CAMERA = """() => {
@@ -258,7 +270,7 @@ def test_u53_u57_the_address_restores_everything(open_page, shoot):
     page.click("[data-act=settings]")
     page.fill("#ds-max_objects", "20")
     run(page)
-    marks = page.locator(".marks").inner_html()
+    marks = page.evaluate(MARKS_AT_REST)
     page.reload()
     expect(page.locator(".mark.box")).to_have_count(3)
     expect(page.locator("[data-prompt=detect]")).to_have_value("dog")
@@ -266,7 +278,7 @@ def test_u53_u57_the_address_restores_everything(open_page, shoot):
     expect(page.locator("#ds-max_objects")).to_have_value("20")
     expect(page.locator("[data-slot=answer]")).to_have_text("3 boxes")
     expect(page.locator("[data-slot=metrics]")).to_contain_text("61 tokens")
-    assert page.locator(".marks").inner_html() == marks.replace(" enter", "")
+    assert page.evaluate(MARKS_AT_REST) == marks
     shoot(page, "u53-restored-light")
     other = open_page(path=f"/?{page.url.partition('?')[2]}")  # another browser
     expect(other.locator(".mark.box")).to_have_count(3)
