@@ -64,7 +64,7 @@ def build_report(
     return {
         "benchmark": benchmark,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit(),
+        "commit": COMMIT,
         "subject": dict(subject),
         "machine": here,
         "settings": dict(settings),
@@ -143,6 +143,10 @@ def commit() -> str | None:
     except FileNotFoundError:  # no git
         return None
     return done.stdout.strip() if done.returncode == 0 else None
+
+
+COMMIT = commit()
+"""When the program began: somebody may go on with the checkout while it measures."""
 
 
 def _processor() -> str:

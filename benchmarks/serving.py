@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from report import commit, load_average, machine, shown
+from report import COMMIT, load_average, machine, shown
 from subject import Subject, build_parser, count
 
 from dreamscope.engine import wire
@@ -157,7 +157,7 @@ def publish(benchmark: str, subject: Mapping[str, Any], cases: Sequence[Case], p
     """Print the table; with a path, store the cases there and the table beside them, as `.md`."""
     shared = {
         "benchmark": benchmark,
-        "commit": commit(),
+        "commit": COMMIT,
         "subject": dict(subject),
         "machine": machine(),
         "load_after": load_average(),

@@ -221,8 +221,11 @@ async def greet(client: Any, key: str = "ours") -> None:
 
 
 async def ask(client: Any, request_id: str = "r1") -> None:
-    """A question without an image, until its end."""
-    await client.send(wire.RequestCreate(request_id=request_id, skill="query", question="How many dogs?"))
+    """A question without an image, until its end. Greedy: what is drawn may end with its first token."""
+    question, settings = "How many dogs?", {"temperature": 0}
+    await client.send(
+        wire.RequestCreate(request_id=request_id, skill="query", question=question, settings=settings)
+    )
     await client.until(*wire.TERMINAL)
 
 
