@@ -50,8 +50,10 @@ export class CompareImage {
 
   // A card of the welcome also brings its question.
   async example({ scene, skill, question }, alt) {
+    const turn = ++this.turn;
     const suggest = skill && this.asks(skill, question);
     const answer = await fetch(`/example/${encodeURIComponent(scene)}`);
+    if (turn !== this.turn) return;
     if (!answer.ok) {
       this.fail(this.words.no_example);
       return;

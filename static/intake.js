@@ -1,10 +1,13 @@
 // Brings an image in: file picker, drop, paste, example scene, one that is kept. Nothing is fetched from elsewhere.
+// Of two that were brought, the later one stays, whichever takes longer.
 import { sideways } from "./sideways.js";
 
 export class Intake {
-  constructor(root, { viewer, words, limit, send, error, opened }) {
-    Object.assign(this, { root, viewer, words, limit, send, error, opened });
+  // `asks(skill, question)` is told what a scene suggests, and gives back what puts it into the form, if it may be.
+  constructor(root, { viewer, words, limit, send, error, opened, asks }) {
+    Object.assign(this, { root, viewer, words, limit, send, error, opened, asks });
     this.image = null;
+    this.turn = 0;
     this.imageless = false; // on purpose: the question needs none
     this.count = 0;
     this.file = root.querySelector("#ds-file");
@@ -58,12 +61,15 @@ export class Intake {
   }
 
   async fromExample({ example, alt, question, skill }) {
+    const turn = ++this.turn;
+    const suggest = this.asks(skill, question);
     const answer = await fetch(`/example/${encodeURIComponent(example)}`);
+    if (turn !== this.turn) return;
     if (!answer.ok) {
       this.error(this.words.no_example);
       return;
     }
-    await this.open(await answer.blob(), alt, { example, question, skill });
+    await this.open(await answer.blob(), alt, { example, suggest });
   }
 
   async open(blob, alt, example) {
@@ -71,14 +77,16 @@ export class Intake {
       this.error(this.words.too_big);
       return;
     }
+    const turn = ++this.turn;
     const url = URL.createObjectURL(blob);
-    if (!(await this.display(url, alt))) return;
+    if (!(await this.display(url, alt, () => turn === this.turn))) return;
     this.take({ blob, url, alt }, example);
     this.send({ image: { id: this.image.id, name: alt } }, blob);
   }
 
   // An image of the history, by the hash of its bytes. False when it is not there any more.
   async fromHash(hash, alt) {
+    this.turn += 1;
     if (this.image?.hash === hash) return true;
     const url = `/api/images/${encodeURIComponent(hash)}`;
     if (!(await this.display(url, alt))) return false;
@@ -87,15 +95,15 @@ export class Intake {
     return true;
   }
 
-  async display(url, alt) {
+  async display(url, alt, wanted) {
+    let shown = false;
     try {
-      await this.viewer.show(url, alt);
+      shown = await this.viewer.show(url, alt, wanted);
     } catch {
-      if (url.startsWith("blob:")) URL.revokeObjectURL(url);
       this.error(this.words.unreadable);
-      return false;
     }
-    return true;
+    if (!shown && url.startsWith("blob:")) URL.revokeObjectURL(url);
+    return shown;
   }
 
   take(image, example) {
@@ -116,6 +124,7 @@ export class Intake {
 
   // Takes the image away; `imageless`: something is to be asked without one.
   close(imageless) {
+    this.turn += 1;
     if (this.image) {
       this.reject();
       this.point(null);

@@ -47,6 +47,7 @@ export class Playground {
       limit: Number(root.dataset.limit),
       error: (text) => this.form.fail("image", text),
       opened: (example) => this.opened(example),
+      asks: (skill, question) => this.suggest(skill, question),
     });
     this.camera = new Camera(root, { words: this.words, open: (blob, name) => this.intake.open(blob, name), dialogs: shell.dialogs });
     this.inspect = new Inspect(root, { shell, column: this.column, references: this.references, told: (record) => this.deeds.take(record) });
@@ -234,12 +235,21 @@ export class Playground {
     this.seed.drop();
     this.options.reset();
     this.note();
-    if (!example) return;
-    this.objects.clear();
-    this.form.fill(example.skill, example.question);
-    if (example.skill === "gaze" && this.form.skill === "gaze") {
-      this.references.add("point", example.question.split(",").map(Number));
-    }
+    example?.suggest();
+  }
+
+  // What a scene suggests goes into the form when its image is there, unless the words have been changed meanwhile.
+  suggest(skill, question) {
+    const words = () => JSON.stringify({ ...this.draft(), settings: null });
+    const before = words();
+    return () => {
+      if (words() !== before) return;
+      this.objects.clear();
+      this.form.fill(skill, question);
+      if (skill === "gaze" && this.form.skill === "gaze") {
+        this.references.add("point", question.split(",").map(Number));
+      }
+    };
   }
 
   // --------------------------------------------------------------------------------------- the server

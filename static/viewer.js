@@ -38,10 +38,11 @@ export class Viewer {
   }
 
   // Shows the picture at `url`; rejects when the browser cannot decode it.
-  async show(url, alt) {
+  async show(url, alt, wanted = () => true) {
     const probe = new Image();
     probe.src = url;
     await probe.decode();
+    if (!wanted()) return false;
     this.image.src = url;
     this.image.alt = alt;
     const { naturalWidth: width, naturalHeight: height } = probe;
@@ -49,6 +50,7 @@ export class Viewer {
     this.root.dataset.phase = "image";
     this.plate.hidden = false;
     this.zoom.setSize(width, height);
+    return true;
   }
 
   clear() {

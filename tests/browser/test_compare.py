@@ -29,16 +29,23 @@ def compared(page: Page) -> None:
     expect(page.locator(f"{VIEW}[data-do=run]")).to_be_visible()
 
 
-def plate_of(page: Page, index: int) -> dict[str, float]:
-    sky = side(page, index).locator(".sky").bounding_box()
-    plate = side(page, index).locator(".plate").bounding_box()
-    assert sky
-    assert plate
-    return {
-        "x": round(plate["x"] - sky["x"], 1),
-        "y": round(plate["y"] - sky["y"], 1),
-        "w": round(plate["width"], 1),
-    }
+PLATE_AT_REST = """(side) => new Promise((done) => {
+    let before = "", same = 0;
+    const look = () => {
+        const [sky, plate] = [".sky", ".plate"].map((of) => side.querySelector(of).getBoundingClientRect());
+        const now = [plate.x - sky.x, plate.y - sky.y, plate.width].map((at) => at.toFixed(1)).join(" ");
+        same = now === before ? same + 1 : 0;
+        before = now;
+        if (same === 10) done(now);
+        else requestAnimationFrame(look);
+    };
+    look();
+})"""
+
+
+def plate_of(page: Page, index: int) -> str:
+    """Where the image lies in its column, and how wide it is, once that no longer changes."""
+    return str(side(page, index).evaluate(PLATE_AT_REST))
 
 
 def test_two_models_stream_one_prompt_at_once(compare, shoot):

@@ -176,6 +176,7 @@ def test_a_preset_fills_the_form(open_page, shoot):
 NOTE_OPEN_WORDS = """() => {
     window.looks = [];
     const note = (node) => {
+        if (!node.isConnected) return;  // it was closed before anybody saw it, and looks like nothing
         if (node.matches?.('.ground.open')) window.looks.push(getComputedStyle(node).display);
     };
     const seen = new MutationObserver((all) => all.forEach(({addedNodes}) => addedNodes.forEach(note)));

@@ -57,8 +57,9 @@ def rows(page: Page) -> Locator:
     return page.locator(".hi-rows .run-row")
 
 
-def titles(page: Page) -> list[str]:
-    return page.locator(".hi-rows .run-title").all_inner_texts()
+def titled(page: Page, *titles: str) -> None:
+    """The rows have these titles, or will have in a moment."""
+    expect(page.locator(".hi-rows .run-title")).to_have_text(titles)
 
 
 def test_an_empty_history_says_how_to_go_on(fresh, shoot, accessible):
@@ -77,7 +78,7 @@ def test_runs_are_kept_and_open_again_after_a_reload(fresh, shoot):
     page.reload()
     history(page)
     expect(rows(page)).to_have_count(2)
-    assert titles(page) == ["tree", "How many dogs?"]
+    titled(page, "tree", "How many dogs?")
     expect(rows(page).nth(1).locator(".run-answer")).to_have_text("Three.")
     expect(rows(page).nth(1).locator("img.run-thumb")).to_be_visible()
     expect(page.locator(".hi-day")).to_have_text("Today")
@@ -97,7 +98,7 @@ def test_a_search_finds_words_while_they_are_typed(fresh, shoot):
     page.keyboard.press("/")
     page.keyboard.type("zeb")
     expect(rows(page)).to_have_count(1)
-    assert titles(page) == ["How many zebras?"]
+    titled(page, "How many zebras?")
     expect(page).to_have_url(re.compile("q=zeb"))
     shoot(page, "history-search")
     page.reload()
@@ -178,12 +179,12 @@ def test_what_is_deleted_comes_back_by_undo(fresh, shoot):
     settled(page)
     page.keyboard.press("Delete")
     expect(rows(page)).to_have_count(2)
-    assert titles(page) == ["third", "first"]
+    titled(page, "third", "first")
     expect(page.locator(".toast")).to_contain_text("The run is deleted.")
     shoot(page, "history-deleted")
     page.locator(".toast-action").click()
     expect(rows(page)).to_have_count(3)
-    assert titles(page) == ["third", "second", "first"]
+    titled(page, "third", "second", "first")
 
 
 def test_the_keyboard_walks_selects_and_opens(fresh, shoot):
@@ -246,7 +247,7 @@ def test_a_run_is_exported_and_imported_by_button_and_drop(fresh, tmp_path):
     expect(page.locator(".toast.bad")).to_contain_text("broken.dreamscope")
     drop(page, "run.dreamscope", file.read_bytes())
     expect(rows(page)).to_have_count(2)
-    assert titles(page) == ["How many dogs?"] * 2
+    titled(page, "How many dogs?", "How many dogs?")
 
 
 def drop(page: Page, name: str, data: bytes) -> None:

@@ -87,6 +87,7 @@ def test_u7_a_preset_of_ones_own(open_page, shoot):
     expect(page.locator("#ds-max_objects")).to_have_value("7")
 
     page.click(".card >> nth=0")
+    expect(page.locator(".plate")).to_be_visible()
     page.click("[data-tab=detect]")
     page.select_option("#ds-preset", label="Pets")
     page.click("[data-act=run]")
