@@ -29,21 +29,6 @@ SIZES = """() => {
 }"""
 """Notes the sizes that the answer is written in."""
 
-HELD_SCENES = """() => {
-    const ask = window.fetch;
-    window.held = [];
-    window.fetch = async (...what) => {
-        const answer = await ask(...what);
-        const scene = String(what[0]).startsWith('/example/');
-        if (scene) await new Promise((release) => window.held.push(release));
-        return answer;
-    };
-}"""
-"""Holds the images of scenes until `held[n]()`."""
-FRAMES = """async () => {
-    for (let n = 0; n < 10; n += 1) await new Promise(requestAnimationFrame);
-}"""
-
 
 def opened(page: Page, skill: str = "query", prompt: str | None = None) -> Page:
     """The first example scene, and a skill with its prompt."""
@@ -124,34 +109,6 @@ def test_u02_every_scene_is_reached_by_the_wheel(open_page):
     expect(row).to_have_attribute("data-more", "before")
     last.click()
     expect(last).to_have_attribute("aria-current", "true")
-
-
-def test_u02_of_two_scenes_the_one_that_was_chosen_last_stays(open_page):
-    page = open_page()
-    page.evaluate(HELD_SCENES)
-    for nth in (0, 1):
-        page.click(f".card >> nth={nth}")
-        page.wait_for_function("count => held.length === count", arg=nth + 1)
-    page.evaluate("held[1]()")
-    last = page.locator(".card").nth(1).get_attribute("data-alt")
-    expect(page.locator(".plate img")).to_have_attribute("alt", last)
-    page.evaluate("held[0]()")
-    page.evaluate(FRAMES)
-    expect(page.locator(".plate img")).to_have_attribute("alt", last)
-
-
-def test_u02_a_scene_that_comes_late_leaves_the_words_alone(open_page):
-    page = open_page()
-    page.evaluate(HELD_SCENES)
-    page.click(".card >> nth=0")
-    page.wait_for_function("held.length === 1")
-    page.click(f"{HERE} [data-tab=detect]")
-    page.fill("[data-prompt=detect]", "cat")
-    page.evaluate("held[0]()")
-    expect(page.locator(".plate img")).to_be_visible()
-    expect(page.locator(f"{HERE} [data-tab=detect]")).to_have_attribute("aria-selected", "true")
-    expect(page.locator("[data-prompt=detect]")).to_have_value("cat")
-    run(page)
 
 
 def test_u06_a_caption_keeps_its_size(open_page):
