@@ -136,11 +136,21 @@ def last_level_cache() -> int | None:
 
 
 def commit() -> str | None:
-    """The commit of the checkout, with `-dirty` if files differ; `None` outside a repository."""
-    command = ["git", "describe", "--always", "--dirty", "--exclude=*", "--abbrev=10"]
+    """The commit of the checkout, with `-dirty` if files differ, stored results apart; `None` outside a
+    repository.
+    """
+    known = _git("describe", "--always", "--exclude=*", "--abbrev=10")
+    if known is None:
+        return None
+    others = ("--", ":/", ":(top,exclude)benchmarks/results")
+    changed = _git("status", "--porcelain", "--untracked-files=no", *others)
+    return f"{known}-dirty" if changed else known
+
+
+def _git(*words: str) -> str | None:
     try:
-        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True)
-    except FileNotFoundError:  # no git
+        done = subprocess.run(["git", *words], cwd=Path(__file__).parent, capture_output=True, text=True)
+    except FileNotFoundError:
         return None
     return done.stdout.strip() if done.returncode == 0 else None
 
