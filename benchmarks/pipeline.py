@@ -62,6 +62,8 @@ OFTEN = {True: 4, False: 20}
 """Rounds of the second table for one of the first, by whether the model reasons: they are short, as the speed
 of a machine changes, and without reasoning they are shorter.
 """
+SHORT = 8
+"""So many times the rounds of the first table for one stream: they are short, and a real device uneven."""
 EVERY, REPEATS = 10, 8
 """One step in so many is repeated so often."""
 DEPTHS: tuple[DepthChoice, ...] = (1, 2, "auto")
@@ -318,14 +320,16 @@ def measure(subject: Subject, build: Build, options: argparse.Namespace) -> tupl
     quick = options.quick
     rounds, tokens = (1, 8) if quick else (options.rounds, TOKENS)
     streams = options.streams or ((1, 2) if quick else STREAMS)
+    settable = isinstance(subject.model, SimModel)
     first, second = [], []
     for number in streams:
         seen = list(islice(looks(number), min(number, 8)))
         with ExitStack() as stack:
             bench = Bench(subject, build, number, stack)
             with endless(subject):
-                first.append(by_length(bench, number, rounds, seen, tokens))
-            if not isinstance(subject.model, SimModel):
+                often = rounds if quick or settable else max(1, SHORT // number) * rounds
+                first.append(by_length(bench, number, often, seen, tokens))
+            if not settable:
                 turns = 1 if quick else max(2, 4 // number)
                 for kind in (False, True):
                     often = 1 if quick else OFTEN[kind] * rounds
