@@ -1,5 +1,5 @@
 // Brings an image in: file picker, drop, paste, example scene, one that is kept. Nothing is fetched from elsewhere.
-// Of two that were brought, the later one stays, whichever takes longer.
+// Of two files or scenes, the one that was chosen later stays, whichever takes longer.
 import { sideways } from "./sideways.js";
 
 export class Intake {
@@ -95,12 +95,12 @@ export class Intake {
     return true;
   }
 
-  async display(url, alt, wanted) {
+  async display(url, alt, wanted = () => true) {
     let shown = false;
     try {
       shown = await this.viewer.show(url, alt, wanted);
     } catch {
-      this.error(this.words.unreadable);
+      if (wanted()) this.error(this.words.unreadable);
     }
     if (!shown && url.startsWith("blob:")) URL.revokeObjectURL(url);
     return shown;

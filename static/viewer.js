@@ -37,7 +37,8 @@ export class Viewer {
     this.marks.classList.toggle("many", this.many);
   }
 
-  // Shows the picture at `url`; rejects when the browser cannot decode it.
+  // Shows the picture at `url`, or gives back false if it is not `wanted` any more once it is decoded; rejects when the
+  // browser cannot decode it.
   async show(url, alt, wanted = () => true) {
     const probe = new Image();
     probe.src = url;
