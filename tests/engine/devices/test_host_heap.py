@@ -48,7 +48,8 @@ def count(thread: str, **settings: str) -> int:
 @glibc
 @pytest.mark.parametrize("thread", ["main", "another"])
 def test_arrays_of_a_step_are_faulted_in_once(thread: str) -> None:
-    assert count(thread) < PAGES / 10
+    """Three processes, as some heaps happen to lie so that nothing has to be kept."""
+    assert max(count(thread) for _ in range(3)) < PAGES / 10
 
 
 @glibc
