@@ -5,6 +5,8 @@ The number in a name is the feature's row in the table of `tests/browser/README.
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
@@ -27,18 +29,21 @@ FRAMES = """async () => {
 }"""
 
 
-def test_u02_of_two_scenes_the_one_that_was_chosen_last_stays(open_page):
-    page = open_page()
+@pytest.mark.parametrize("view", ["playground", "compare"])
+def test_u02_of_two_scenes_the_one_that_was_chosen_last_stays(open_page, view):
+    page = open_page(path=f"/?view={view}")
+    here = page.locator(f"main[data-view={view}]")
     page.evaluate(HELD_SCENES)
     for nth in (0, 1):
-        page.click(f".card >> nth={nth}")
+        here.locator(".card").nth(nth).click()
         page.wait_for_function("count => held.length === count", arg=nth + 1)
     page.evaluate("held[1]()")
-    last = page.locator(".card").nth(1).get_attribute("data-alt")
-    expect(page.locator(".plate img")).to_have_attribute("alt", last)
+    shown = here.locator(".plate img").first
+    expect(shown).to_have_attribute("src", re.compile("blob:"))
+    last = shown.get_attribute("src")
     page.evaluate("held[0]()")
     page.evaluate(FRAMES)
-    expect(page.locator(".plate img")).to_have_attribute("alt", last)
+    expect(shown).to_have_attribute("src", last)
 
 
 def test_u02_a_scene_that_comes_late_leaves_the_words_alone(open_page):
